@@ -1,0 +1,1 @@
+"""Is it right: inputs, budgets, properties, side effects, judged by the oracle."""

@@ -1,0 +1,288 @@
+"""What is kept of a run. Frozen, typed, printable; medians and intervals are derived, never stored.
+
+Format history (``SCHEMA``; readers refuse a newer one and say so):
+
+1. One header line, then one line a record.
+"""
+
+import math
+from collections.abc import Iterable
+from enum import StrEnum
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+
+from impls.contract import Case, Cost, cost
+
+SCHEMA = 1
+
+Real = float | Literal["nan", "inf", "-inf"]
+"""A number as JSON keeps it: what is not finite is written as a word."""
+
+
+def real(value: float) -> Real:
+    """`value` as it is stored."""
+    return value if math.isfinite(value) else str(float(value))  # type: ignore[return-value]  # one of the three words
+
+
+class Status(StrEnum):
+    """How a record ended; the set is closed."""
+
+    PASSED = "PASSED"
+    WRONG = "WRONG"
+    UNSUPPORTED = "UNSUPPORTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    ERROR = "ERROR"
+    CRASHED = "CRASHED"
+    TIMEOUT = "TIMEOUT"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of everything that is kept."""
+
+
+class Comparison(Kept, frozen=True, kw_only=True):
+    """One output of one input family against the oracle.
+
+    `max_error` is the largest absolute error and `l2_error` the relative L2 norm
+    of the error; each must stay within its budget. `worst_index` points into the
+    output, ``(b, h, i, d)``; `judged` counts the elements that were compared and
+    `outside` those over the elementwise budget.
+    """
+
+    output: str
+    family: str
+    max_error: Real
+    max_budget: float
+    l2_error: Real
+    l2_budget: float
+    worst_index: tuple[int, ...]
+    expected: Real
+    got: Real
+    finite: bool
+    judged: int
+    outside: int
+    hint: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the output is finite where it must be and within both budgets."""
+        return self.finite and float(self.max_error) <= self.max_budget and float(self.l2_error) <= self.l2_budget
+
+    @property
+    def share_of_budget(self) -> float:
+        """The larger of error/budget; above 1 is wrong."""
+        if not self.finite:
+            return math.inf
+        pairs = ((self.max_error, self.max_budget), (self.l2_error, self.l2_budget))
+        return max(
+            float(error) / budget if budget else (0.0 if not float(error) else math.inf) for error, budget in pairs
+        )
+
+
+class Check(Kept, frozen=True, kw_only=True):
+    """One property or side effect that was tried; only a required one can make a record wrong."""
+
+    name: str
+    ok: bool
+    required: bool = True
+    detail: str = ""
+
+
+class KnownLimit(Kept, frozen=True, kw_only=True):
+    """A family on which the implementation is declared to fail, and what was seen of it."""
+
+    family: str
+    reason: str
+    seen: bool
+
+
+class Agreement(Kept, frozen=True, kw_only=True):
+    """Is it right: every comparison, every check, and the declared limits that were seen."""
+
+    comparisons: tuple[Comparison, ...]
+    checks: tuple[Check, ...] = ()
+    known_limits: tuple[KnownLimit, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing required failed outside a declared limit."""
+        return not self.failures and not self.failed_checks
+
+    @property
+    def failures(self) -> tuple[Comparison, ...]:
+        """Comparisons that failed where no limit is declared, worst first."""
+        limited = {limit.family for limit in self.known_limits}
+        failed = [c for c in self.comparisons if not c.ok and c.family not in limited]
+        return tuple(sorted(failed, key=lambda c: -c.share_of_budget))
+
+    @property
+    def failed_checks(self) -> tuple[Check, ...]:
+        """Required checks that failed."""
+        return tuple(check for check in self.checks if check.required and not check.ok)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Input families that were run, in order."""
+        return tuple(dict.fromkeys(c.family for c in self.comparisons))
+
+    @property
+    def worst(self) -> Comparison | None:
+        """The comparison nearest to its budget or furthest beyond, declared limits apart."""
+        limited = {limit.family for limit in self.known_limits}
+        counted = [c for c in self.comparisons if c.family not in limited]
+        return max(counted, key=lambda c: c.share_of_budget, default=None)
+
+
+class Measurement(Kept, frozen=True, kw_only=True):
+    """How fast: raw samples in the order they were taken, each the mean time of `calls` calls.
+
+    `stopped` says what ended the sampling: ``interval`` (narrow enough),
+    ``budget`` (time ran out) or ``count``. `inside` says what the timed region
+    held. `threads` is 0 where the device is no CPU.
+    """
+
+    samples_ns: tuple[float, ...]
+    calls: int
+    warmup_ns: tuple[float, ...] = ()
+    first_call_ns: float | None = None
+    clock: str
+    cache: str
+    inside: str = "call"
+    threads: int = 0
+    peak_bytes: int | None = None
+    stopped: str = "count"
+
+    @property
+    def median_ns(self) -> float:
+        """Median time of one call."""
+        return median(self.samples_ns)
+
+    @property
+    def interval_ns(self) -> tuple[float, float]:
+        """Distribution-free 95% interval of the median, from order statistics."""
+        return median_interval(self.samples_ns)
+
+
+class Environment(Kept, frozen=True, kw_only=True):
+    """The machine that made a run.
+
+    `hard` decides whether two runs may be compared at all; `soft` is told beside
+    them. `fingerprint` is derived from `hard`.
+    """
+
+    device: str
+    device_name: str
+    hard: dict[str, str]
+    soft: dict[str, str] = {}
+    commit: str = ""
+    dirty: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits of the hard fields."""
+        from hashlib import sha256
+
+        return sha256(msgspec.json.encode(self.hard, order="sorted")).hexdigest()[:12]
+
+
+class Record(Kept, frozen=True, kw_only=True):
+    """What became of one case with one implementation; a status whose fields don't fit is refused."""
+
+    case: Case
+    implementation: str
+    status: Status
+    reason: str = ""
+    seed: int = 0
+    agreement: Agreement | None = None
+    measurement: Measurement | None = None
+    notes: tuple[str, ...] = ()
+    wall_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise ValueError(f"{self.implementation} on {self.case.id}: {problem}")
+
+    def _problem(self) -> str | None:
+        if self.status is Status.PASSED:
+            if self.agreement is None or not self.agreement.ok:
+                return "PASSED needs an agreement that is ok"
+            return None
+        if not self.reason:
+            return f"{self.status} needs a reason"
+        if self.status is Status.WRONG:
+            return None
+        if self.measurement is not None:
+            return f"{self.status} can't have a measurement"
+        if self.status in (Status.UNSUPPORTED, Status.UNAVAILABLE) and self.agreement is not None:
+            return f"{self.status} can't have an agreement"
+        return None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies a record within a run."""
+        return self.case.id, self.implementation
+
+    @property
+    def cost(self) -> Cost:
+        """What the case costs at least."""
+        return cost(self.case)
+
+
+class Header(Kept, frozen=True, kw_only=True):
+    """The first line of a run's file: what was to be done, where and by what."""
+
+    schema: int = msgspec.field(default=SCHEMA)
+    created: str
+    sweep: str
+    cases: tuple[str, ...]
+    implementations: tuple[str, ...]
+    seed: int
+    environment: Environment
+    command: str = ""
+    timed: bool = True
+
+
+class Run(Kept, frozen=True, kw_only=True):
+    """A header, its records, and the lines that could not be read."""
+
+    header: Header
+    records: tuple[Record, ...]
+    damaged: tuple[str, ...] = ()
+    path: str = ""
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """Keys that were to be done and have no record."""
+        done = {record.key for record in self.records}
+        wanted = ((case, name) for case in self.header.cases for name in self.header.implementations)
+        return tuple(key for key in wanted if key not in done)
+
+
+def _share(error: float, budget: float) -> float:
+    if budget:
+        return error / budget
+    return math.inf if error else 0.0
+
+
+def median_interval(samples: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Distribution-free interval of the median from order statistics; the whole range for few samples.
+
+    Source: Conover, Practical Nonparametric Statistics, section 3.2: the rank of
+    the lower bound is the largest whose binomial(n, 1/2) tail stays within alpha/2.
+    """
+    ordered = sorted(samples)
+    count = len(ordered)
+    tail, rank = 0.5**count, 0
+    while rank < (count - 1) // 2 and tail + math.comb(count, rank + 1) * 0.5**count <= (1 - confidence) / 2:
+        rank += 1
+        tail += math.comb(count, rank) * 0.5**count
+    # `rank` observations may be cut from each end.
+    return ordered[rank], ordered[count - 1 - rank]
+
+
+def as_json(value: Any) -> bytes:
+    """One line of JSON."""
+    return msgspec.json.encode(value)

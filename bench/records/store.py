@@ -1,0 +1,213 @@
+"""A run's file: JSON Lines, one header, then one record a line, each flushed before the next begins.
+
+A killed run leaves every finished record readable. One writer at a time: the
+lock beside the file says so to a second one.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from bench.records.schema import SCHEMA, Header, Record, Run, as_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUN_FILE = "run.jsonl"
+
+
+class StoreError(Exception):
+    """A run can't be read or written; the message says which file and what to do."""
+
+
+class RunWriter:
+    """Appends records to ``FOLDER/run.jsonl``; use as a context."""
+
+    def __init__(self, folder: Path, header: Header, *, resume: bool = False) -> None:
+        """Take the folder; with `resume`, go on where an unfinished run of the same header stopped."""
+        self.folder, self.header = folder, header
+        self.path = folder / RUN_FILE
+        self.done: tuple[Record, ...] = ()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"can't write to {folder}: {error.strerror}; give another folder with --out"
+            ) from error
+        self._lock = FileLock(folder / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"another run writes to {folder}; wait for it, or give another --out") from error
+        except OSError as error:
+            raise StoreError(
+                f"can't write to {folder}: {error.strerror}; give another folder with --out"
+            ) from error
+        try:
+            self._open(resume)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, resume: bool) -> None:
+        if resume and self.path.exists():
+            self.done = self._resumed()
+        elif self.path.exists():
+            raise StoreError(f"{self.path} exists; add --resume to go on with it, or give another --out")
+        self._file = self.path.open("ab")
+        if not self.path.stat().st_size:
+            self._write(self.header)
+
+    def _resumed(self) -> tuple[Record, ...]:
+        """Records that are there already; a torn last line is cut off, since its record never ended."""
+        raw = self.path.read_bytes()
+        whole = raw[: raw.rfind(b"\n") + 1]
+        if whole != raw:
+            with self.path.open("rb+") as file:
+                file.truncate(len(whole))
+        if not whole:
+            return ()
+        found = read_run(self.path)
+        for name in ("sweep", "cases", "seed", "timed"):
+            before, now = getattr(found.header, name), getattr(self.header, name)
+            if before != now:
+                short = "the list of cases" if name == "cases" else f"{name} {before!r}, this run {now!r}"
+                raise StoreError(f"can't resume {self.path}: it has another {name} ({short}); give another --out")
+        before, now = found.header.environment.hard, self.header.environment.hard
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                raise StoreError(
+                    f"can't resume {self.path}: {name} was {before.get(name)!r} and is {now.get(name)!r}; "
+                    "timings of two machines don't belong in one run, give another --out"
+                )
+        return found.records
+
+    def append(self, record: Record) -> None:
+        """Write one record and hand it to the disk before returning."""
+        self._write(record)
+
+    def _write(self, value: Header | Record) -> None:
+        line = as_json(value) + b"\n"
+        end = self.path.stat().st_size
+        try:
+            self._file.write(line)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            os.truncate(self.path, end)
+            raise StoreError(
+                f"can't write to {self.path}: {error.strerror}; what was finished is kept, "
+                "--resume goes on from there"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._lock.release()
+
+
+def _cannot_write(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"can't write to {folder}: {error.strerror}; give another folder with --out")
+
+
+def run_file(path: Path) -> Path:
+    """The run's file for a folder or the file itself."""
+    return path / RUN_FILE if path.is_dir() else path
+
+
+def read_run(path: Path) -> Run:
+    """The run at `path` (a folder or a file); damaged lines are named and skipped."""
+    file = run_file(path)
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise StoreError(f"can't read {file}: {error.strerror}") from error
+    if not lines:
+        raise StoreError(f"{file} is empty: no run was written there")
+    header = _header(file, lines[0])
+    records, damaged = [], []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            records.append(msgspec.json.decode(line, type=Record))
+        except (msgspec.DecodeError, ValueError) as error:
+            damaged.append(f"line {number}: {error}")
+    return Run(header=header, records=tuple(records), damaged=tuple(damaged), path=str(path))
+
+
+def _header(file: Path, line: bytes) -> Header:
+    try:
+        schema = msgspec.json.decode(line, type=dict)["schema"]
+        if schema > SCHEMA:
+            raise StoreError(f"{file} has schema {schema}, this version reads up to {SCHEMA}; update attnbench")
+        return msgspec.json.decode(line, type=Header)
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise StoreError(f"{file} is not a run: its first line is no header ({error})") from error
+
+
+def frame(runs: Iterable[Run] | Run) -> "pd.DataFrame":
+    """One row a record: case fields, status, derived figures; times in nanoseconds."""
+    import pandas as pd
+
+    runs = [runs] if isinstance(runs, Run) else list(runs)
+    return pd.DataFrame([_row(run, record) for run in runs for record in run.records])
+
+
+def _row(run: Run, record: Record) -> dict[str, object]:
+    case, measured, agreement = record.case, record.measurement, record.agreement
+    low, high = measured.interval_ns if measured else (None, None)
+    worst = agreement.worst if agreement else None
+    exact = record.cost
+    return {
+        "run": run.path,
+        "device": run.header.environment.device_name,
+        "case": case.id,
+        "implementation": record.implementation,
+        "status": record.status.value,
+        "reason": record.reason,
+        "phase": case.phase,
+        "mask": case.mask.spec,
+        "layout": case.layout.spec,
+        **{name: getattr(case, name) for name in _PLAIN_FIELDS},
+        "gqa": case.groups,
+        "median_ns": measured.median_ns if measured else None,
+        "low_ns": low,
+        "high_ns": high,
+        "samples": len(measured.samples_ns) if measured else 0,
+        "first_call_ns": measured.first_call_ns if measured else None,
+        "peak_bytes": measured.peak_bytes if measured else None,
+        "clock": measured.clock if measured else None,
+        "pairs": exact.pairs,
+        "flops": exact.flops,
+        "minimal_bytes": exact.minimal_bytes,
+        "tflop_s": exact.flops / measured.median_ns / 1e3 if measured else None,
+        "worst_output": worst.output if worst else None,
+        "worst_family": worst.family if worst else None,
+        "share_of_budget": worst.share_of_budget if worst else None,
+    }
+
+
+_PLAIN_FIELDS = (
+    "batch",
+    "q_heads",
+    "kv_heads",
+    "q_len",
+    "kv_len",
+    "head_dim",
+    "v_head_dim",
+    "dtype",
+    "direction",
+    "bias",
+    "softcap",
+    "sinks",
+    "dropout",
+    "strides",
+)

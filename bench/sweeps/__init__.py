@@ -1,0 +1,1 @@
+"""Which cases: axes, products, presets, TOML files."""

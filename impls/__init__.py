@@ -1,0 +1,1 @@
+"""What is compared: one file an implementation, behind one contract."""

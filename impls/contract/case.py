@@ -1,0 +1,214 @@
+"""One case: everything that decides what attention must compute, and nothing else."""
+
+import re
+from decimal import Decimal
+from typing import Literal, get_args
+
+import msgspec
+
+from impls.contract.layouts import AnyLayout, Dense, Packed, Segment, parse_layout
+from impls.contract.masks import AnyMask, Full, parse_mask
+
+Dtype = Literal["fp16", "bf16", "fp32"]
+Direction = Literal["fwd", "bwd", "fwd+bwd"]
+Bias = Literal["none", "alibi", "additive"]
+Strides = Literal["bhmd", "bmhd"]
+
+DTYPES: tuple[str, ...] = get_args(Dtype)
+DIRECTIONS: tuple[str, ...] = get_args(Direction)
+BIASES: tuple[str, ...] = get_args(Bias)
+STRIDES: tuple[str, ...] = get_args(Strides)
+DTYPE_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
+
+
+class CaseError(ValueError):
+    """A combination that can't be built; the message names the rule it breaks."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Shapes, dtype, mask, layout, score changes and direction of one attention call.
+
+    `kv_len` is the longest run of keys that exists: what is filled of a cache,
+    not its capacity. `scale` None is ``1 / sqrt(head_dim)``. `strides` names the
+    order of the axes in memory; shapes are always ``[B, H, M, D]``.
+    """
+
+    batch: int = 1
+    q_heads: int
+    kv_heads: int
+    q_len: int
+    kv_len: int
+    head_dim: int
+    v_head_dim: int
+    dtype: Dtype = "fp32"
+    mask: AnyMask = msgspec.field(default_factory=Full)
+    layout: AnyLayout = msgspec.field(default_factory=Dense)
+    scale: float | None = None
+    softcap: float | None = None
+    bias: Bias = "none"
+    sinks: bool = False
+    dropout: float = 0.0
+    direction: Direction = "fwd"
+    strides: Strides = "bhmd"
+
+    def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise CaseError(problem)
+
+    def _problem(self) -> str | None:
+        for name in ("batch", "q_heads", "kv_heads", "q_len", "kv_len", "head_dim", "v_head_dim"):
+            if getattr(self, name) < 1:
+                return f"{name} must be 1 or more, not {getattr(self, name)}"
+        if self.q_heads % self.kv_heads:
+            return f"kv_heads {self.kv_heads} does not divide q_heads {self.q_heads}"
+        for name, allowed in _CHOICES:
+            if getattr(self, name) not in allowed:
+                return f"{name} {getattr(self, name)!r} is not one of {', '.join(allowed)}"
+        if self.softcap is not None and not 0 < self.softcap < float("inf"):
+            return f"softcap must be a positive number, not {self.softcap}"
+        if self.scale is not None and not 0 < self.scale < float("inf"):
+            return f"scale must be a positive number, not {self.scale}"
+        if not 0 <= self.dropout < 1:
+            return f"dropout must be at least 0 and below 1, not {self.dropout}"
+        if self.direction != "fwd" and self.layout.feature in ("cache", "paged"):
+            return f"a {self.layout.feature} layout is for inference: direction {self.direction} has no meaning"
+        if isinstance(self.layout, Packed) and self.bias == "additive":
+            return "an additive bias over packed documents has no common form; use alibi"
+        return self.mask.problem() or self.layout.problem(self.batch, self.q_len, self.kv_len)
+
+    @property
+    def groups(self) -> int:
+        """Query heads that share one key/value head (GQA ratio)."""
+        return self.q_heads // self.kv_heads
+
+    @property
+    def score_scale(self) -> float:
+        """What q.k is multiplied with."""
+        return self.head_dim**-0.5 if self.scale is None else self.scale
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Runs of queries with the keys they may see."""
+        return self.layout.segments(self.batch, self.q_len, self.kv_len)
+
+    @property
+    def pairs(self) -> int:
+        """Exact number of visible (query, key) pairs over the batch, for one head."""
+        if isinstance(self.layout, Dense):
+            return self.batch * self.mask.pairs(self.q_len, self.kv_len, self.kv_len - self.q_len)
+        return sum(self.mask.pairs(s.q_len, s.k_len, s.offset) for s in self.segments)
+
+    @property
+    def phase(self) -> str:
+        """``decode`` (one query a row), ``prefill`` (M = N), ``chunk`` (M < N) or ``cross`` (M > N)."""
+        if self.q_len == 1:
+            return "decode"
+        if self.q_len == self.kv_len:
+            return "prefill"
+        return "chunk" if self.q_len < self.kv_len else "cross"
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What an implementation must be able to do for this case, beyond full dense MHA forward."""
+        present = {
+            self.mask.feature: not isinstance(self.mask, Full),
+            self.layout.feature: not isinstance(self.layout, Dense),
+            "gqa": self.groups > 1,
+            "q_len != kv_len": self.q_len != self.kv_len,
+            "v_head_dim": self.v_head_dim != self.head_dim,
+            "scale": self.scale is not None,
+            "softcap": self.softcap is not None,
+            self.bias: self.bias != "none",
+            "sinks": self.sinks,
+            "dropout": self.dropout > 0,
+            "backward": self.direction != "fwd",
+            "strided": self.strides != "bhmd",
+        }
+        return frozenset(name for name, here in present.items() if here)
+
+    @property
+    def id(self) -> str:
+        """Short, stable and readable; :func:`parse_case` reads it back."""
+        square = self.q_len == self.kv_len
+        parts = [
+            f"b{self.batch}",
+            f"h{self.q_heads}",
+            "" if self.groups == 1 else f"kv{self.kv_heads}",
+            f"s{self.q_len}" if square else f"q{self.q_len}-k{self.kv_len}",
+            f"d{self.head_dim}",
+            "" if self.v_head_dim == self.head_dim else f"dv{self.v_head_dim}",
+            self.mask.spec,
+            "" if isinstance(self.layout, Dense) else self.layout.spec,
+            "" if self.scale is None else f"scale{_plain(self.scale)}",
+            "" if self.softcap is None else f"cap{_plain(self.softcap)}",
+            "" if self.bias == "none" else self.bias,
+            "sinks" if self.sinks else "",
+            f"drop{_plain(self.dropout)}" if self.dropout else "",
+            self.dtype,
+            "" if self.direction == "fwd" else self.direction,
+            "" if self.strides == "bhmd" else self.strides,
+        ]
+        return "-".join(part for part in parts if part)
+
+
+_CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("dtype", DTYPES),
+    ("direction", DIRECTIONS),
+    ("bias", BIASES),
+    ("strides", STRIDES),
+)
+
+_NUMBER = re.compile(r"(b|h|kv|s|q|k|d|dv)(\d+)")
+_FLOAT = re.compile(r"(scale|cap|drop)(\d+(?:\.\d+)?)")
+_NAMES = {
+    "b": "batch",
+    "h": "q_heads",
+    "kv": "kv_heads",
+    "q": "q_len",
+    "k": "kv_len",
+    "d": "head_dim",
+    "dv": "v_head_dim",
+    "scale": "scale",
+    "cap": "softcap",
+    "drop": "dropout",
+}
+_LAYOUTS = ("padded", "packed", "cache", "paged")
+
+
+def parse_case(text: str) -> Case:
+    """The case that an id names; raises CaseError naming the part that is wrong."""
+    fields: dict[str, object] = {}
+    for part in text.strip().split("-"):
+        fields |= _field(part, text)
+    fields.setdefault("kv_heads", fields.get("q_heads"))
+    fields.setdefault("v_head_dim", fields.get("head_dim"))
+    needed = ("q_heads", "q_len", "kv_len", "head_dim")
+    if missing := [name for name in needed if fields.get(name) is None]:
+        raise CaseError(
+            f"case id {text!r} lacks {', '.join(missing)} (an id looks like b1-h32-kv8-s512-d128-causal-bf16)"
+        )
+    return Case(**fields)  # type: ignore[arg-type]  # each value was made by the parser of its own field
+
+
+def _field(part: str, text: str) -> dict[str, object]:
+    if number := _NUMBER.fullmatch(part):
+        name, value = number[1], int(number[2])
+        return {"q_len": value, "kv_len": value} if name == "s" else {_NAMES[name]: value}
+    if real := _FLOAT.fullmatch(part):
+        return {_NAMES[real[1]]: float(real[2])}
+    if part == "sinks":
+        return {"sinks": True}
+    for name, allowed in _CHOICES:
+        if part in allowed:
+            return {name: part}
+    try:
+        if part.split(":", maxsplit=1)[0] in _LAYOUTS:
+            return {"layout": parse_layout(part)}
+        return {"mask": parse_mask(part)}
+    except ValueError as error:
+        raise CaseError(f"case id {text!r}: {part!r} is not a part of a case id ({error})") from error
+
+
+def _plain(value: float) -> str:
+    """A decimal without exponent or sign that reads back as the same float."""
+    return format(Decimal(repr(float(value))).normalize(), "f")

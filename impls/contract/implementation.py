@@ -1,0 +1,123 @@
+"""What an implementation is: a name, what it can do, and how it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from impls.contract.case import Case
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Tensors of one case, on one device.
+
+    - `q` ``[B, Hq, M, D]``; `k` ``[B, Hkv, N, D]``; `v` ``[B, Hkv, N, Dv]``; any strides.
+    - A cache layout has its capacity in place of N; a paged one has k and v as
+      pools ``[pages, Hkv, page, D]`` and `block_table` ``[B, pages a row]`` int32.
+    - `kv_lengths` ``[B]`` int32: real keys a row (padded, cache, paged).
+    - `cu_seqlens_q`, `cu_seqlens_k` ``[documents + 1]`` int32 (packed).
+    - `bias` ``[B, Hq, M, N]`` in the case's dtype; `alibi_slopes` ``[Hq]`` float32;
+      `sinks` ``[Hq]`` float32, one more logit a row.
+    - `dout` ``[B, Hq, M, Dv]``: the gradient that arrives, where the case has a backward.
+    """
+
+    case: Case
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    dout: Tensor | None = None
+    kv_lengths: Tensor | None = None
+    cu_seqlens_q: Tensor | None = None
+    cu_seqlens_k: Tensor | None = None
+    block_table: Tensor | None = None
+    bias: Tensor | None = None
+    alibi_slopes: Tensor | None = None
+    sinks: Tensor | None = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor that is there, by field name."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "case"}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """`out` ``[B, Hq, M, Dv]`` in the case's dtype; `lse` ``[B, Hq, M]`` float32, natural log, or None."""
+
+    out: Tensor
+    lse: Tensor | None = None
+
+
+Call = Callable[[], Outputs]
+
+
+class Refusal(Exception):
+    """Raised while preparing, where only the backend itself could tell that it can't do a case."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package that must import, the versions that do, and the command that installs it."""
+
+    package: str
+    versions: str = ""
+    install: str = ""
+
+
+MASKS = frozenset({"causal", "window", "prefix", "blocks"})
+LAYOUTS = frozenset({"padded", "packed", "cache", "paged"})
+SHAPES = frozenset({"gqa", "q_len != kv_len", "v_head_dim", "strided"})
+SCORES = frozenset({"scale", "softcap", "alibi", "additive", "sinks"})
+EVERYTHING = MASKS | LAYOUTS | SHAPES | SCORES | {"backward"}
+"""Every name that :attr:`Case.features` may hold, but dropout, whose agreement is a matter of statistics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Implementation:
+    """One way to compute attention.
+
+    `prepare(inputs)` does what a user does once (masks, plans, layout changes of
+    data that would be held in that layout anyway) and returns the call that is
+    checked and timed. `features` are the names of :attr:`Case.features` that it
+    can do; `refuses` gives further reasons for a no. `context` makes what must
+    hold around every call (a forced backend). `known_limits` maps an input family
+    to the reason why this form is known to fail on it.
+    """
+
+    name: str
+    summary: str
+    prepare: Callable[[Inputs], Call]
+    features: frozenset[str] = EVERYTHING
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    dtypes: tuple[str, ...] = ("fp16", "bf16", "fp32")
+    requires: tuple[Requirement, ...] = ()
+    refuses: Callable[[Case, str], str | None] | None = None
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
+    known_limits: Mapping[str, str] = field(default_factory=dict)
+
+    def supports(self, case: Case, device: str) -> str | None:
+        """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
+        if device not in self.devices:
+            return f"runs on {' and '.join(self.devices)}, not on {device}"
+        if case.dtype not in self.dtypes:
+            return f"takes {', '.join(self.dtypes)}, not {case.dtype}"
+        if missing := sorted(case.features - self.features):
+            return f"does not do {', '.join(missing)}"
+        return self.refuses(case, device) if self.refuses else None
+
+    @contextmanager
+    def bound(self, inputs: Inputs) -> Iterator[Call]:
+        """The prepared call, to be called while this context is open."""
+        with self.context():
+            yield self.prepare(inputs)
+
+    def run(self, inputs: Inputs) -> Outputs:
+        """Prepare and call once."""
+        with self.bound(inputs) as call:
+            return call()

@@ -1,0 +1,164 @@
+"""The oracle: attention in float64, streamed over keys, with a written backward.
+
+Source: the definition itself, in the online form of Milakov and Gimelshein
+(2018) so that no M x N matrix is ever held; the backward is that of
+FlashAttention (Dao et al. 2022, appendix B.4). It knows every mask, layout and
+score change that a case can express, and shares no code with any
+implementation. Costs float64 arithmetic on every visible tile.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impls.contract import Inputs, Paged, Segment
+
+SCORES_AT_ONCE = 1 << 22
+"""Float64 scores held at one time (32 MiB)."""
+
+KEYS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Float64 results: `out` ``[B, Hq, R, Dv]`` and `lse` ``[B, Hq, R]`` for the R rows asked for.
+
+    `dq` (as `out`), `dk` and `dv` (as k and v) stand only where a gradient was given.
+    """
+
+    out: Tensor
+    lse: Tensor
+    dq: Tensor | None = None
+    dk: Tensor | None = None
+    dv: Tensor | None = None
+
+
+def reference(inputs: Inputs, rows: Tensor | None = None) -> Reference:
+    """Attention of `inputs` in float64; `rows` ``[R]`` picks query rows of every head (all without it).
+
+    A backward needs all rows: it is computed where `inputs.dout` is given and `rows` is not.
+    """
+    case, q = inputs.case, inputs.q
+    asked = torch.arange(case.q_len, device=q.device) if rows is None else rows.to(q.device)
+    shape = (case.batch, case.q_heads, len(asked))
+    out = torch.zeros(*shape, case.v_head_dim, dtype=torch.float64, device=q.device)
+    lse = torch.full(shape, -torch.inf, dtype=torch.float64, device=q.device)
+    if inputs.sinks is not None:  # a row that sees no key still has its sink
+        lse[:] = inputs.sinks.double()[None, :, None]
+    backward = inputs.dout is not None and rows is None
+    grads = [torch.zeros_like(x, dtype=torch.float64) for x in (q, inputs.k, inputs.v)] if backward else None
+    for segment in case.segments:
+        for piece in _pieces(inputs, segment, asked):
+            out[segment.row, :, piece.slots], lse[segment.row, :, piece.slots] = piece.forward()
+            if grads is not None:
+                piece.backward(grads, lse[segment.row, :, piece.slots], out[segment.row, :, piece.slots])
+    return Reference(out, lse, *(grads or ()))
+
+
+def _pieces(inputs: Inputs, segment: Segment, asked: Tensor) -> Iterator["_Piece"]:
+    """The asked rows of one segment, a few at a time."""
+    inside = (asked >= segment.q_start) & (asked < segment.q_start + segment.q_len)
+    slots = inside.nonzero().flatten()
+    width = min(max(segment.k_len, 1), KEYS_AT_ONCE)
+    step = max(1, SCORES_AT_ONCE // (inputs.case.q_heads * width))
+    for chunk in slots.split(step):
+        if len(chunk):
+            yield _Piece(inputs, segment, chunk, asked[chunk])
+
+
+class _Piece:
+    """Some query rows of one segment against all keys that any of them sees."""
+
+    def __init__(self, inputs: Inputs, segment: Segment, slots: Tensor, rows: Tensor) -> None:
+        self.inputs, self.segment, self.slots, self.rows = inputs, segment, slots, rows
+        self.case = inputs.case
+        self.position = rows - segment.q_start + segment.offset
+        ranges = [
+            self.case.mask.key_range(int(p), segment.k_len) for p in (self.position.min(), self.position.max())
+        ]
+        self.low, self.high = min(r[0] for r in ranges), max(r[1] for r in ranges)
+        self.q = self._grouped(inputs.q[segment.row][:, rows])
+
+    def _grouped(self, x: Tensor) -> Tensor:
+        """``[Hq, R, D]`` as float64 ``[Hkv, G, R, D]``: head h is member ``h % G`` of group ``h // G``."""
+        return x.double().reshape(self.case.kv_heads, self.case.groups, *x.shape[1:])
+
+    def _tiles(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Keys (numbers within the segment), k and v tiles ``[Hkv, 1, n, D]`` in float64."""
+        for start in range(self.low, self.high, KEYS_AT_ONCE):
+            keys = torch.arange(start, min(start + KEYS_AT_ONCE, self.high), device=self.q.device)
+            k, v = (x.double().unsqueeze(1) for x in self._load(keys))
+            yield keys, k, v
+
+    def _load(self, keys: Tensor) -> tuple[Tensor, Tensor]:
+        where = self._where(keys)
+        return self.inputs.k[where].movedim(0, 1), self.inputs.v[where].movedim(0, 1)
+
+    def _where(self, keys: Tensor) -> tuple[Tensor | int, slice, Tensor]:
+        """Index of these keys in the stored k and v; the result of indexing is ``[n, Hkv, D]``."""
+        case, row = self.case, self.segment.row
+        if isinstance(case.layout, Paged):
+            table = self.inputs.block_table
+            assert table is not None, "a paged case comes with a block table"
+            return table[row].long()[keys // case.layout.page], slice(None), keys % case.layout.page
+        return torch.full_like(keys, row), slice(None), keys + self.segment.k_start
+
+    def _scores(self, keys: Tensor, k: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Masked scores ``[Hkv, G, R, n]`` and the derivative of the softcap at them (None without one)."""
+        case, slope = self.case, None
+        scores = self.q @ k.transpose(-1, -2) * case.score_scale
+        if case.softcap is not None:
+            bounded = torch.tanh(scores / case.softcap)
+            scores, slope = case.softcap * bounded, 1 - bounded**2
+        if self.inputs.alibi_slopes is not None:
+            slopes = self.inputs.alibi_slopes.double().reshape(case.kv_heads, case.groups, 1, 1)
+            scores = scores - slopes * (self.position[:, None] - keys[None, :]).abs().double()
+        if self.inputs.bias is not None:
+            stored = self.inputs.bias[self.segment.row][:, self.rows][:, :, keys + self.segment.k_start]
+            scores = scores + self._grouped(stored)
+        seen = case.mask.visible(self.position[:, None], keys[None, :])
+        return scores.masked_fill(~seen, -torch.inf), slope
+
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """Output ``[Hq, R, Dv]`` and log-sum-exp ``[Hq, R]`` of these rows."""
+        case = self.case
+        shape = (*self.q.shape[:3], 1)
+        top = self.q.new_full(shape, -torch.inf)
+        total, out = self.q.new_zeros(shape), self.q.new_zeros(*shape[:3], case.v_head_dim)
+        if self.inputs.sinks is not None:
+            top = self.inputs.sinks.double().reshape(case.kv_heads, case.groups, 1, 1).expand(shape)
+            total = torch.ones_like(top)
+        for keys, k, v in self._tiles():
+            scores, _ = self._scores(keys, k)
+            new_top = torch.maximum(top, scores.amax(-1, keepdim=True))
+            finite = new_top.masked_fill(new_top == -torch.inf, 0.0)  # -inf minus -inf is NaN
+            shrink, weights = torch.exp(top - finite), torch.exp(scores - finite)
+            total = total * shrink + weights.sum(-1, keepdim=True)
+            out = out * shrink + weights @ v
+            top = new_top
+        out = torch.where(total > 0, out / total, 0.0)
+        return out.flatten(0, 1), (top + total.log()).squeeze(-1).flatten(0, 1)
+
+    def backward(self, grads: list[Tensor], lse: Tensor, out: Tensor) -> None:
+        """Add the part of these rows to `grads` (dq, dk, dv); `lse` and `out` are the forward's."""
+        dq, dk, dv = grads
+        case, row = self.case, self.segment.row
+        assert self.inputs.dout is not None, "the caller gave a gradient"
+        dout = self._grouped(self.inputs.dout[row][:, self.rows])
+        weights_lse = self._grouped(lse.unsqueeze(-1))
+        delta = (dout * self._grouped(out)).sum(-1, keepdim=True)
+        own = torch.zeros_like(self.q)
+        for keys, k, v in self._tiles():
+            scores, slope = self._scores(keys, k)
+            weights = torch.where(scores == -torch.inf, 0.0, torch.exp(scores - weights_lse))
+            dscores = weights * (dout @ v.transpose(-1, -2) - delta)
+            if slope is not None:
+                dscores = dscores * slope
+            dscores = dscores * case.score_scale
+            own += dscores @ k
+            columns = keys + self.segment.k_start
+            dv[row][:, columns] += (weights.transpose(-1, -2) @ dout).sum(1)
+            dk[row][:, columns] += (dscores.transpose(-1, -2) @ self.q).sum(1)
+        dq[row][:, self.rows] = own.flatten(0, 1)
