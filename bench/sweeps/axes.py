@@ -85,9 +85,10 @@ def masks(value: object) -> tuple[str, ...]:
 def texts(value: object) -> tuple[str, ...]:
     """A text, several with commas between, or a list of texts."""
     items = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, str) for item in items):
+    words = [item for item in items if isinstance(item, str)]
+    if len(words) < len(items):
         raise SweepError(f"{value!r} is not text: expected a text or a list of texts")
-    found = tuple(part.strip() for item in items for part in item.split(","))
+    found = tuple(part.strip() for word in words for part in word.split(","))
     if not all(found):
         raise SweepError(f"{value!r} holds an empty text: expected names with a comma between")
     return found

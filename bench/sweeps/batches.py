@@ -8,7 +8,7 @@ prefill); k is 1024. An earlier form of the grammar wrote ``kv`` for ``s``: both
 """
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from bench.sweeps.axes import size
 from bench.sweeps.errors import SweepError
@@ -18,7 +18,8 @@ REQUEST = re.compile(r"(\d*)q(\d+k?)(?:(?:s|kv)(\d+k?))?")
 FORM = "requests such as 2q2k_32q1s1k: [COUNT]qQUERIES[sSEQUENCE] with _ between, k is 1024"
 
 
-class Requests(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Requests:
     """`count` requests of `q_len` new tokens in a sequence of `kv_len` tokens, the new ones included."""
 
     count: int

@@ -8,7 +8,7 @@
 
 from bench.sweeps.axes import size
 from bench.sweeps.errors import SweepError
-from impls.contract import Cache, Dense, Packed, Padded, Paged
+from impls.contract import Cache, Padded, Paged
 from impls.contract.layouts import AnyLayout, parse_layout, split_lengths
 
 FORMS = (
@@ -66,6 +66,3 @@ def _filled(rest: list[str], batch: int, kv_len: int) -> tuple[int, ...]:
 
 def _capacity(text: str, kv_len: int) -> int:
     return int(text[1:]) * kv_len if text.startswith("x") else size(text)
-
-
-__all__ = ["FORMS", "Dense", "Packed", "implied_shape", "layout_for", "ragged"]

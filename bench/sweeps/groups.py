@@ -41,7 +41,7 @@ class Group:
         gone = set(values).union(*(AXES[name].displaces for name in values)) - set(values)
         kept = {name: own for name, own in self.axes.items() if name not in gone}
         zips = tuple(tuple(n for n in names if n in kept and n not in values) for names in self.zips)
-        return replace(self, axes=kept | values, zips=tuple(names for names in zips if len(names) > 1))
+        return replace(self, axes={**kept, **values}, zips=tuple(names for names in zips if len(names) > 1))
 
 
 def checked_zips(names: list[list[str]], axes: Mapping[str, tuple[Value, ...]]) -> tuple[tuple[str, ...], ...]:

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parent
 FROM_OPTIONS = "options"
 """The sweep that has no file: one product of what the command line says."""
 
+NO_LIMITS = Limits()
 NOT_SWEEPS = frozenset({"models"})
 LIMITS = {
     "memory": ("memory_bytes", byte_count),
@@ -32,7 +33,7 @@ class Sweep:
 
     name: str
     cases: tuple[Case, ...]
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     skipped: tuple[tuple[str, str], ...] = ()
     implementations: tuple[str, ...] = ()
     description: str = ""
@@ -90,15 +91,14 @@ def _overrides(overrides: Mapping[str, str]) -> tuple[dict[str, tuple[Value, ...
     values: dict[str, tuple[Value, ...]] = {}
     limits: dict[str, Any] = {}
     for key, text in overrides.items():
-        option = f"--{key.replace('_', '-')}"
+        option, limit = f"--{key.replace('_', '-')}", LIMITS.get(key.removeprefix("max_"))
+        if key not in AXES and not (limit and key.startswith("max_")):
+            raise SweepError(f"{option}: unknown option: expected one of {', '.join(AXES)}")
         try:
             if key in AXES:
                 values[key] = AXES[key].parse(text)
-            elif key.removeprefix("max_") in LIMITS and key.startswith("max_"):
-                field, read = LIMITS[key.removeprefix("max_")]
-                limits[field] = read(text)
-            else:
-                raise SweepError(f"unknown option: expected one of {', '.join(AXES)}")
+            elif limit:
+                limits[limit[0]] = limit[1](text)
         except SweepError as error:
             raise SweepError(f"{option}: {error}") from error
     return values, limits
