@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.axes import Value
 from bench.sweeps.errors import SweepError
 from bench.sweeps.models import PHASES, Preset
+from bench.sweeps.readers import Value
 
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 WIDTH = ("hidden_size", "n_embd", "d_model", "dim")
@@ -30,7 +30,7 @@ ALTERNATING = frozenset({"gemma2", "gemma3_text"})
 
 
 def read_config(path: str) -> Preset:
-    """The preset that the file at `path` (or ``config.json`` in that folder) describes; SweepError says what lacks."""
+    """The preset that the file at `path`, or ``config.json`` in that folder, describes; SweepError otherwise."""
     file = Path(path) / "config.json" if Path(path).is_dir() else Path(path)
     return _Reader(file, _load(file)).preset()
 
@@ -91,6 +91,15 @@ class _Reader:
             return value, name
         return None
 
+    def real(self, name: str) -> float | None:
+        """This key as a positive number, or None where it is not there."""
+        value = self.config.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise SweepError(f"{self.file}: {name} is {value!r}: expected a number above 0")
+        return float(value)
+
     def needed(self, *names: str) -> tuple[int, str]:
         found = self.number(*names)
         if found is None:
@@ -127,14 +136,13 @@ class _Reader:
         return ((found[0],), found[1]) if found else ((heads,), source)
 
     def _scores(self) -> None:
-        if (cap := self.config.get("attn_logit_softcapping")) is not None:
-            self.say("softcap", (float(cap),), "attn_logit_softcapping")
-        if (scalar := self.config.get("query_pre_attn_scalar")) is not None and (scalar,) != self.figures[
-            "head_dim"
-        ]:
-            self.say("scale", (_six(scalar**-0.5),), f"query_pre_attn_scalar ** -0.5 = {scalar} ** -0.5")
-        if (factor := self.config.get("attention_multiplier")) is not None:
-            self.say("scale", (float(factor),), "attention_multiplier")
+        if (cap := self.real("attn_logit_softcapping")) is not None:
+            self.say("softcap", (cap,), "attn_logit_softcapping")
+        scalar = self.real("query_pre_attn_scalar")
+        if scalar is not None and (scalar,) != self.figures["head_dim"]:
+            self.say("scale", (_six(scalar**-0.5),), f"query_pre_attn_scalar ** -0.5 = {scalar:g} ** -0.5")
+        if (factor := self.real("attention_multiplier")) is not None:
+            self.say("scale", (factor,), "attention_multiplier")
         rope = self.config.get("rope_scaling") or self.config.get("rope_parameters") or {}
         if "v_head_dim" in self.figures and (all_dim := rope.get("mscale_all_dim")):
             (width,) = self.figures["head_dim"]
@@ -156,25 +164,18 @@ class _Reader:
         masks = tuple(dict.fromkeys(known[kind] for kind in kinds))
         self.say("mask", masks, f"{window[1]}, by layer" if window else f"model_type {self.family}")
         if plain == "full":
-            self.say(
-                "layout", ("padded:ragged",), "attention_mask of the tokenizer; the spread of the lengths is ours"
-            )
+            self.say("layout", ("padded:ragged",), "the tokenizer's attention_mask; their spread is ours")
+            self.say("batch", (4,), "ours: a single row would have no padding")
 
     def _window(self, plain: str) -> tuple[str, str] | None:
-        """The windowed mask and its source; a window of W counts the position itself."""
+        """The windowed mask and its source; a causal window of W counts the position itself."""
         if plain == "full":
-            local = self.number("local_attention")
-            return (
-                (f"window:{local[0] // 2}:{local[0] // 2}", "local_attention / 2 on each side") if local else None
-            )
-        if self.config.get("use_sliding_window") is False:
+            if not (local := self.number("local_attention")):
+                return None
+            return f"window:{local[0] // 2}:{local[0] // 2}", "local_attention / 2 on each side"
+        if self.config.get("use_sliding_window") is False or not (found := self.number("sliding_window")):
             return None
-        found = self.number("sliding_window")
-        return (
-            (f"window:{found[0] - 1}:0", f"sliding_window = {found[0]}, the position itself counts")
-            if found
-            else None
-        )
+        return f"window:{found[0] - 1}:0", f"sliding_window = {found[0]}, the position itself counts"
 
     def _layer_kinds(self, windowed: bool) -> list[str]:
         """Kinds of layers, each once, in the order of the file."""

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.axes import AXES, Value
+from bench.sweeps.axes import AXES, contradiction
 from bench.sweeps.errors import SweepError
 from bench.sweeps.groups import Group, checked_zips
+from bench.sweeps.readers import Value
 
 HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\-]+)\s*\]\]?\s*(?:#.*)?$")
 KEY = re.compile(r"\s*[\"']?([\w\-]+)[\"']?\s*[.=]")
@@ -109,6 +110,8 @@ def _group(
     table = dict(table)
     zips = table.pop("zip", [])
     own = _axes(document, "cases", table, named, index)
+    if problem := contradiction(own):
+        raise document.at("cases", problem.split(" ", maxsplit=1)[0], problem, index)
     displaced = set().union(*(AXES[name].displaces for name in own))
     axes = {name: values for name, values in defaults.items() if name not in displaced} | own
     zips = [zips] if zips and all(isinstance(name, str) for name in zips) else zips
