@@ -212,8 +212,6 @@ class Record(Kept, frozen=True, kw_only=True):
             return None
         if not self.reason:
             return f"{self.status} needs a reason"
-        if self.status is Status.WRONG:
-            return None
         if self.measurement is not None:
             return f"{self.status} can't have a measurement"
         if self.status in (Status.UNSUPPORTED, Status.UNAVAILABLE) and self.agreement is not None:
