@@ -28,9 +28,9 @@ class Limits:
         if self.memory_bytes is None and self.input_bytes is None:
             return None
         exact = cost(case)
-        held = exact.input_bytes + exact.score_bytes
+        held = exact.input_bytes + exact.output_bytes + exact.score_bytes
         for name, needed, bound in (
-            ("inputs and a score matrix", held, self.memory_bytes),
+            ("inputs, outputs and a score matrix", held, self.memory_bytes),
             ("inputs", exact.input_bytes, self.input_bytes),
         ):
             if bound is not None and needed > bound:
