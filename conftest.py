@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from impls.contract import Implementation
 
 
+DEFAULT_SWEEP = "smoke"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that choose what ``pytest bench`` runs."""
     group = parser.getgroup("attnbench")
-    group.addoption("--sweep", default="smoke", metavar="NAME|FILE.toml", help="the sweep to benchmark")
+    group.addoption("--sweep", default=DEFAULT_SWEEP, metavar="NAME|FILE.toml", help="the sweep to benchmark")
     group.addoption(
         "--impl",
         action="append",
@@ -25,6 +28,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="an implementation; repeatable; all without it",
     )
     group.addoption("--device", default="cpu", choices=("cpu", "cuda"), help="where to run them")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a bad ``--impl`` or ``--sweep`` before anything is collected, in one line."""
+    if config.getoption("--impl") or config.getoption("--sweep") != DEFAULT_SWEEP:
+        _chosen(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

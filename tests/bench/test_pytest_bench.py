@@ -56,8 +56,8 @@ def test_what_cant_run_is_skipped_with_the_reason(pytest_bench):
 )
 def test_bad_names_are_usage_errors(pytest_bench, arguments, words):
     done = pytest_bench(*arguments)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stdout
+    assert done.returncode == 4
+    assert done.stderr.startswith("ERROR: ")
     assert words in done.stdout + done.stderr
 
 
