@@ -231,7 +231,7 @@ class Record(Kept, frozen=True, kw_only=True):
         return cost(self.case)
 
 
-class Header(Kept, frozen=True, kw_only=True):
+class Header(Kept, frozen=True, kw_only=True, omit_defaults=False):
     """The first line of a run's file: what was to be done, where and by what."""
 
     schema: int = msgspec.field(default=SCHEMA)
