@@ -8,6 +8,8 @@ COMMANDS = {
     "list": "implementations, whether they can run here, and why not",
     "check": "is it right: compare implementations with the oracle",
     "run": "check, time, store and report a sweep",
+    "sweep": "the cases of a sweep, their cost, and how long a run would take",
+    "mask": "what a mask or a layout lets a query see, as a picture",
     "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",
 }
 """Every command and what it does; the file of the same name in bench/cli holds it."""

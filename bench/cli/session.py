@@ -104,9 +104,9 @@ def told(record: Record) -> str:
     """One line about a record."""
     line = f"{record.case.id}  {record.implementation}  {record.status}"
     if record.measurement is not None:
-        from reports.units import duration
+        from reports.units import show
 
-        line += f"  {duration(record.measurement.median_ns)}"
+        line += f"  {show(record.measurement.median_ns, 'time')}"
     return line + (f"  {record.reason}" if record.reason else "")
 
 

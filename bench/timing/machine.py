@@ -12,7 +12,7 @@ class DeviceError(ValueError):
 def torch_facts(device: str) -> dict[str, str]:
     """Hard facts by name; raises DeviceError with the reason where `device` isn't there."""
     facts = {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "triton": installed_version("triton") or "none",
         "flash-attn": installed_version("flash_attn") or "none",
         "isa": torch.backends.cpu.get_cpu_capability(),
