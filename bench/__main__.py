@@ -8,6 +8,8 @@ COMMANDS = {
     "list": "implementations, whether they can run here, and why not",
     "check": "is it right: compare implementations with the oracle",
     "run": "check, time, store and report a sweep",
+    "sweep": "the cases of a sweep, their cost, and how long a run would take",
+    "mask": "what a mask or a layout lets a query see, as a picture",
     "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",
 }
 """Every command and what it does; the file of the same name in bench/cli holds it."""
@@ -39,7 +41,7 @@ class LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             if near := get_close_matches(args[0], COMMANDS, n=2):
-                error.message += f" Did you mean {' or '.join(near)}?"
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(near)}?", ctx) from error
             raise
 
 

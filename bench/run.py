@@ -117,9 +117,7 @@ class _Life:
             return self.record(name, error=error)
         agreement = self.checked[name].agreement
         if not answer.verified.ok:
-            timed = msgspec.structs.replace(
-                answer.verified, hint="right when it was checked, wrong after it was timed"
-            )
+            timed = msgspec.structs.replace(answer.verified, hint="right when checked, wrong after it was timed")
             agreement = msgspec.structs.replace(agreement, comparisons=(*agreement.comparisons, timed))
             return self.record(name, agreement=agreement)
         return self.record(name, agreement=agreement, measurement=self._measurement(contestant, answer))

@@ -8,8 +8,9 @@ import msgspec
 import torch
 
 from bench.agreement.compare import compare
+from bench.agreement.families import FAMILIES
 from bench.agreement.hints import hint
-from bench.agreement.inputs import FAMILIES, applies, make_inputs
+from bench.agreement.inputs import applies, make_inputs
 from bench.agreement.observe import observe
 from bench.agreement.oracle import Expectation, Oracle
 from bench.records.schema import Agreement, Check, Comparison, KnownLimit
@@ -41,7 +42,7 @@ def check(
         raise Refusal(reason)
     comparisons: list[Comparison] = []
     checks: tuple[Check, ...] = ()
-    first_call_ns = 0.0
+    first_call_ns, default_dtype = 0.0, torch.get_default_dtype()
     for family, shaped in plan(case, families):
         inputs = make_inputs(shaped, family, seed, oracle.device)
         wanted = oracle.expect(shaped, family, seed)
@@ -51,13 +52,15 @@ def check(
                 synchronized = _synchronize(call(), oracle.device)
                 first_call_ns = perf_counter_ns() - start
                 del synchronized
-                seen = observe(call, inputs)
+                seen = observe(call, inputs, default_dtype)
                 outputs, checks = seen.outputs, seen.checks
                 if not checks[0].ok:
                     return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)
             else:
                 outputs = call()
             comparisons += _compared(inputs, outputs, family, wanted)
+        if any(not one.ok for one in checks):
+            break  # what the call left behind would falsify the next family
     limits = tuple(_limits(implementation, comparisons))
     return Checked(Agreement(comparisons=tuple(comparisons), checks=checks, known_limits=limits), first_call_ns)
 

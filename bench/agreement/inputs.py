@@ -14,15 +14,6 @@ from torch import Tensor
 from impls.contract import Cache, Case, Inputs, Packed, Padded, Paged
 from impls.tensors import TORCH_DTYPES
 
-FAMILIES: dict[str, str] = {
-    "normal": "standard normal values: ordinary accuracy, alignment, grouping, scale",
-    "needle": "each query matches one visible key strongly: keys at tile edges and ends that get lost",
-    "spike": "a few hidden keys tower over all visible ones: masks applied after softmax",
-    "large": "scores of about +-200: exp without subtracting the maximum",
-    "growing": "scores grow along the keys: an accumulator that is not rescaled",
-    "poison": "NaN where no data is: padding, the unfilled part of a cache, unused pages",
-}
-
 NEEDLE_SCORE = 20.0
 SPIKE_SCORE = 160.0
 LARGE_SCORE = 60.0
@@ -58,7 +49,7 @@ def make_inputs(case: Case, family: str = "normal", seed: int = 0, device: str =
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator)
+    return torch.randn(*shape, generator=generator, dtype=torch.float32)
 
 
 def _place(name: str, x: Tensor, case: Case, dtype: torch.dtype, device: str) -> Tensor:

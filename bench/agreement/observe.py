@@ -18,10 +18,12 @@ class Observation:
     checks: tuple[Check, ...]
 
 
-def observe(call: Call, inputs: Inputs) -> Observation:
-    """Call twice, the second time in another global random state, and look at what happened."""
+def observe(call: Call, inputs: Inputs, default_dtype: torch.dtype) -> Observation:
+    """Call twice, the second time in another global random state, and look at what happened.
+
+    `default_dtype` is torch's default as it was before the implementation was ever called.
+    """
     before = {name: _bits(x).clone() for name, x in inputs.tensors().items()}
-    default_dtype = torch.get_default_dtype()
     poison_allocator(inputs)
     torch.manual_seed(1)
     first = call()

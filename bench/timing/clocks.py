@@ -86,7 +86,7 @@ class CudaEventClock:
         total_ns = sum(start.elapsed_time(end) for start, end in events) * 1e6
         if stray_ns > max(STRAY_FLOOR_NS, STRAY_SHARE * total_ns):
             raise StrayWork(f"{stray_ns / 1e3:.0f} us of work went on after the call's own stream had ended")
-        return total_ns / len(calls)
+        return float(total_ns) / len(calls)
 
 
 def clock_for(device: str) -> Clock:

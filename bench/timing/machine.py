@@ -5,8 +5,12 @@ import torch
 from impls.registry import installed_version
 
 
+class DeviceError(ValueError):
+    """The device that was asked for is not there."""
+
+
 def torch_facts(device: str) -> dict[str, str]:
-    """Hard facts by name; raises ValueError with the reason where `device` isn't there."""
+    """Hard facts by name; raises DeviceError with the reason where `device` isn't there."""
     facts = {
         "torch": str(torch.__version__),
         "triton": installed_version("triton") or "none",
@@ -17,10 +21,10 @@ def torch_facts(device: str) -> dict[str, str]:
     if device == "cpu":
         return facts
     if device != "cuda":
-        raise ValueError(f"device {device!r} is not known: there are cpu and cuda")
+        raise DeviceError(f"device {device!r} is not known: there are cpu and cuda")
     if not torch.cuda.is_available():
         built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
-        raise ValueError(
+        raise DeviceError(
             f"device cuda is not there: torch {torch.__version__} is built with {built} and sees no GPU"
         )
     properties = torch.cuda.get_device_properties()

@@ -12,8 +12,11 @@ class RemoteError(WorkerFailure):
     """What went wrong in a worker, already told as a status and a reason."""
 
     def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(status, reason)  # both, since pickle makes the error anew from its arguments
         self.status, self.reason = status, reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class MissingPackage(Exception):

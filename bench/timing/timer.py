@@ -31,6 +31,11 @@ class Timer:
         self.calls = 1
         self.warmup_ns: list[float] = []
 
+    @property
+    def call(self) -> Callable[[], object]:
+        """What is timed, on the first input set."""
+        return self._timed[0]
+
     def warm_up(self) -> float:
         """Call until the pace is known; choose the calls a sample. Returns nanoseconds a call."""
         for _ in range(3):

@@ -35,6 +35,13 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Unusable:
+    """A name or a device that the user got wrong, with the line to tell."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class CheckAnswer:
     """Agreement of one case, and the time of its first call."""
 
@@ -80,12 +87,16 @@ class Server:
             raise MissingPackage(reason)
         return found
 
-    def describe(self, names: tuple[str, ...]) -> list[Description]:
+    def describe(self, names: tuple[str, ...]) -> list[Description | Unusable]:
         """The implementations of these names; of all that there are without one."""
-        from impls.registry import catalogue, find, installed_version, unavailable
+        from impls.registry import UnknownImplementation, catalogue, find, installed_version, unavailable
+        from impls.user_file import UserFileError
 
-        def one(name: str) -> Description:
-            found = find(name)
+        def one(name: str) -> Description | Unusable:
+            try:
+                found = find(name)
+            except (UnknownImplementation, UserFileError) as error:
+                return Unusable(str(error))
             package = found.requires[0].package if found.requires else "torch"
             return Description(
                 name=found.name,
@@ -106,11 +117,14 @@ class Server:
         found = {name: find(name) for name in names}
         return {name: unavailable(one.requires) or one.supports(case, self.device) for name, one in found.items()}
 
-    def machine(self) -> dict[str, str]:
+    def machine(self) -> dict[str, str] | Unusable:
         """What only torch knows of this machine."""
-        from bench.timing.machine import torch_facts
+        from bench.timing.machine import DeviceError, torch_facts
 
-        return torch_facts(self.device)
+        try:
+            return torch_facts(self.device)
+        except DeviceError as error:
+            return Unusable(str(error))
 
     def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
         """Compute what a case must give, for the other workers to read."""
