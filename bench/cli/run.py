@@ -124,10 +124,9 @@ def stopping() -> Iterator[list[int]]:
 
 def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: float) -> None:
     """The table, what is wrong, where the time went, and the path of the report last."""
-    from rich.console import Console
-
     from reports.html import write_report
     from reports.terminal import render_run
+    from rich.console import Console
 
     device = run.header.environment.device
     console = Console(highlight=False)

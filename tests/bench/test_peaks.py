@@ -78,6 +78,7 @@ def test_the_roofline_of_a_decode_is_memory_and_of_a_prefill_compute():
     assert decode is not None
     assert prefill is not None
     assert (decode.bound, prefill.bound) == ("memory", "compute")
+    assert decode.seconds == pytest.approx((2 * 8192 * 8 * 128 * 4 + 2 * 32 * 128 * 4 + 32 * 4) / 1e11)
     assert prefill.seconds == pytest.approx(4 * (4096 * 4097 // 2) * 32 * 128 / 1e12)
     assert prefill.share(2 * prefill.seconds) == 0.5
     assert roofline(parse_case("b1-h32-s4096-d128-causal-bf16"), PEAKS) is None
@@ -139,7 +140,7 @@ def test_a_probe_stops_growing_once_a_call_is_long_enough(monkeypatch):
         def set_float32_matmul_precision(self, name):
             pass
 
-    monkeypatch.setattr(measuring, "shortest_s", lambda call, wait: 1.0)
+    monkeypatch.setattr(measuring, "shortest_s", lambda *_: 1.0)
     assert measuring.probe_flops(Slow(), "cpu", "fp32") == 2 * min(measuring.SIZES["cpu"]) ** 3
     assert set(sizes) == {min(measuring.SIZES["cpu"])}
 

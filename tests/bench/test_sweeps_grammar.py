@@ -1,5 +1,7 @@
 """How axes and batches are written: ranges, sizes, mixed requests."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,7 +42,7 @@ def test_the_ways_to_write_integers(text, values):
 def test_a_growing_range_ends_at_the_last_value_that_fits(start, more, factor):
     values = integers(f"{start}:{start + more}:x{factor}")
     assert values[0] == start
-    assert all(b == a * factor for a, b in zip(values, values[1:], strict=False))
+    assert all(b == a * factor for a, b in pairwise(values))
     assert values[-1] <= start + more < values[-1] * factor
 
 
