@@ -54,6 +54,11 @@ class Worker:
         there.close()
         self._connection = here
 
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return None if self._process is None else self._process.pid
+
     def ask(self, method: str, *arguments: object, timeout_s: float | None = None) -> Any:
         """The answer of the worker's `method`; raises what went wrong there, or became of the process."""
         if self._process is None:
@@ -116,6 +121,10 @@ class Pool:
     def oracle(self) -> Worker:
         """The worker that runs no implementation: it computes expectations and describes the machine."""
         return self.worker(self.ORACLE)
+
+    def pids(self) -> list[int]:
+        """Processes of the workers that run."""
+        return [worker.pid for worker in self._workers.values() if worker.pid is not None]
 
     def stop(self) -> None:
         """End all workers."""

@@ -35,6 +35,10 @@ class Contestant:
     stopped: str = ""
     error: WorkerFailure | None = None
 
+    def again(self) -> "Contestant":
+        """The same contestant without its samples."""
+        return Contestant(self.name, self.sample)
+
     def take(self, effort: Effort) -> None:
         """One more sample; decides whether it was the last."""
         start = perf_counter()
