@@ -1,0 +1,81 @@
+"""Forward: one program computes one tile of queries of one head.
+
+Source: Dao (2023), FlashAttention-2, algorithm 1. K and V are never repeated:
+query head h reads key/value head ``h // groups``.
+"""
+
+# mypy: disable-error-code="no-untyped-def,misc,no-any-return"
+# ruff: noqa: ANN001, ANN201  (Triton reads annotations: only tl.constexpr may stand there)
+
+import triton
+import triton.language as tl
+
+from impls.triton_kernels.softmax import attend, begin, finish
+from impls.triton_kernels.tiles import LN2, key_range, load_tile, segment, stages, store_tile
+
+
+@triton.jit
+def forward(
+    q, k, v, out, lse, bias, slopes, sinks, lengths, key_starts, table,
+    stride_qb, stride_qh, stride_qm, stride_qd,
+    stride_kb, stride_kh, stride_kn, stride_kd,
+    stride_vb, stride_vh, stride_vn, stride_vd,
+    stride_ob, stride_oh, stride_om, stride_od,
+    stride_bb, stride_bh, stride_bm, stride_bn,
+    stride_tb, groups, q_len, kv_len, page, left, right, prefix, scale, softcap,
+    LAYOUT: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, D_PAD: tl.constexpr, DV_PAD: tl.constexpr,
+    TILE_Q: tl.constexpr, TILE_K: tl.constexpr, AHEAD: tl.constexpr,
+):  # fmt: skip
+    """Grid (tiles of queries, Hq, segments). `lse` is contiguous ``[B, Hq, M]``; see tiles.segment for `lengths`.
+
+    Optional pointers, `left`, `right` and `softcap` are None where the case has none of it.
+    """
+    head = tl.program_id(1)
+    row, q_start, queries, k_start, k_len, offset = segment(
+        tl.program_id(2), q_len, kv_len, lengths, key_starts, LAYOUT
+    )
+    tile = tl.program_id(0)
+    if right is not None:  # late queries see most: start them first, the short ones fill the gaps
+        tile = tl.num_programs(0) - 1 - tile
+    first = tile * TILE_Q
+    if first >= queries:
+        return
+    row, kv_head = tl.cast(row, tl.int64), head // groups
+    rule = (left, right, prefix)
+    lines = first + tl.arange(0, TILE_Q)
+
+    first_low, first_high = key_range(first + offset, k_len, rule)
+    last_low, last_high = key_range(tl.minimum(first + TILE_Q, queries) - 1 + offset, k_len, rule)
+    cuts = stages(first_low, first_high, last_low, last_high, TILE_K)
+    rows = (lines + offset, k_len, rule, first_low, last_high)
+
+    pages_k, pages_v = (None, page, stride_kb), (None, page, stride_vb)
+    k_base, v_base = k + tl.cast(kv_head, tl.int64) * stride_kh, v + tl.cast(kv_head, tl.int64) * stride_vh
+    if table is not None:
+        own = table + row * stride_tb
+        pages_k, pages_v = (own, page, stride_kb), (own, page, stride_vb)
+    else:
+        k_base += row * stride_kb + tl.cast(k_start, tl.int64) * stride_kn
+        v_base += row * stride_vb + tl.cast(k_start, tl.int64) * stride_vn
+    keys, values = (k_base, (stride_kn, stride_kd), pages_k), (v_base, (stride_vn, stride_vd), pages_v)
+
+    alibi, bias_rows = None, None
+    if slopes is not None:
+        alibi = tl.load(slopes + head)
+    if bias is not None:
+        line = tl.minimum(lines, queries - 1).to(tl.int64)
+        bias_rows = (bias + row * stride_bb + head * stride_bh + line * stride_bm)[:, None]
+    change = (scale, softcap, alibi, bias_rows, stride_bn)
+
+    q_base = q + row * stride_qb + tl.cast(head, tl.int64) * stride_qh + tl.cast(q_start, tl.int64) * stride_qm
+    own_q = load_tile(q_base, (stride_qm, stride_qd), (None, 0, 0), first, 0, queries, TILE_Q, D, D_PAD, True)
+    acc, total, top = begin(sinks, head, TILE_Q, DV_PAD)
+    acc, total, top = attend(
+        acc, total, top, own_q, keys, values, rows, change, cuts, TILE_K, D, D_PAD, DV, DV_PAD, AHEAD
+    )
+    result, log2_sum = finish(acc, total, top)
+
+    o_base = out + row * stride_ob + tl.cast(head, tl.int64) * stride_oh + tl.cast(q_start, tl.int64) * stride_om
+    store_tile(o_base, (stride_om, stride_od), first, queries, result, TILE_Q, DV, DV_PAD)
+    lse_row = lse + (row * tl.num_programs(1) + head) * q_len + q_start
+    tl.store(lse_row + lines, log2_sum * LN2, mask=lines < queries)
