@@ -11,7 +11,16 @@ import triton
 import triton.language as tl
 
 from impls.triton_kernels.softmax import attend, begin, finish
-from impls.triton_kernels.tiles import LN2, key_range, load_tile, segment, stages, store_tile
+from impls.triton_kernels.tiles import (
+    LN2,
+    head_base,
+    key_range,
+    load_tile,
+    segment,
+    segment_rows,
+    stages,
+    store_tile,
+)
 
 
 @triton.jit
@@ -40,7 +49,7 @@ def forward(
     first = tile * TILE_Q
     if first >= queries:
         return
-    row, kv_head = tl.cast(row, tl.int64), head // groups
+    kv_head = head // groups
     rule = (left, right, prefix)
     lines = first + tl.arange(0, TILE_Q)
 
@@ -49,25 +58,21 @@ def forward(
     cuts = stages(first_low, first_high, last_low, last_high, TILE_K)
     rows = (lines + offset, k_len, rule, first_low, last_high)
 
-    pages_k, pages_v = (None, page, stride_kb), (None, page, stride_vb)
-    k_base, v_base = k + tl.cast(kv_head, tl.int64) * stride_kh, v + tl.cast(kv_head, tl.int64) * stride_vh
-    if table is not None:
-        own = table + row * stride_tb
-        pages_k, pages_v = (own, page, stride_kb), (own, page, stride_vb)
-    else:
-        k_base += row * stride_kb + tl.cast(k_start, tl.int64) * stride_kn
-        v_base += row * stride_vb + tl.cast(k_start, tl.int64) * stride_vn
-    keys, values = (k_base, (stride_kn, stride_kd), pages_k), (v_base, (stride_vn, stride_vd), pages_v)
-
+    keys = segment_rows(
+        k, table, row, kv_head, k_start, page, stride_tb, stride_kb, stride_kh, stride_kn, stride_kd
+    )
+    values = segment_rows(
+        v, table, row, kv_head, k_start, page, stride_tb, stride_vb, stride_vh, stride_vn, stride_vd
+    )
     alibi, bias_rows = None, None
     if slopes is not None:
         alibi = tl.load(slopes + head)
-    if bias is not None:
+    if bias is not None:  # lines beyond the last query read its bias again: they are never stored
         line = tl.minimum(lines, queries - 1).to(tl.int64)
-        bias_rows = (bias + row * stride_bb + head * stride_bh + line * stride_bm)[:, None]
+        bias_rows = (head_base(bias, row, head, 0, stride_bb, stride_bh, stride_bm) + line * stride_bm)[:, None]
     change = (scale, softcap, alibi, bias_rows, stride_bn)
 
-    q_base = q + row * stride_qb + tl.cast(head, tl.int64) * stride_qh + tl.cast(q_start, tl.int64) * stride_qm
+    q_base = head_base(q, row, head, q_start, stride_qb, stride_qh, stride_qm)
     own_q = load_tile(q_base, (stride_qm, stride_qd), (None, 0, 0), first, 0, queries, TILE_Q, D, D_PAD, True)
     acc, total, top = begin(sinks, head, TILE_Q, DV_PAD)
     acc, total, top = attend(
@@ -75,7 +80,6 @@ def forward(
     )
     result, log2_sum = finish(acc, total, top)
 
-    o_base = out + row * stride_ob + tl.cast(head, tl.int64) * stride_oh + tl.cast(q_start, tl.int64) * stride_om
+    o_base = head_base(out, row, head, q_start, stride_ob, stride_oh, stride_om)
     store_tile(o_base, (stride_om, stride_od), first, queries, result, TILE_Q, DV, DV_PAD)
-    lse_row = lse + (row * tl.num_programs(1) + head) * q_len + q_start
-    tl.store(lse_row + lines, log2_sum * LN2, mask=lines < queries)
+    tl.store(lse + (row * tl.num_programs(1) + head) * q_len + q_start + lines, log2_sum * LN2, mask=lines < queries)

@@ -129,4 +129,4 @@ def begin(sinks, head, ROWS: tl.constexpr, DV_PAD: tl.constexpr):
 def finish(acc, total, top):
     """(output, log-sum-exp in base 2); a row without keys gives (0, -inf)."""
     safe = tl.where(total == 0.0, 1.0, total)
-    return acc / safe[:, None], top + tl.log2(total)
+    return acc / safe[:, None], top + tl.log2(safe)

@@ -87,6 +87,27 @@ def stages(first_low, first_high, last_low, last_high, TILE: tl.constexpr):
 
 
 @triton.jit
+def head_base(x, row, head, first, stride_row, stride_head, stride_line):
+    """Where line `first` of this batch row and head begins, in 64 bits: big tensors have more than 2^31 elements."""
+    row, head, first = tl.cast(row, tl.int64), tl.cast(head, tl.int64), tl.cast(first, tl.int64)
+    return x + (row * stride_row + head * stride_head + first * stride_line)
+
+
+@triton.jit
+def segment_rows(
+    x, table, row, head, first, page, stride_table, stride_row, stride_head, stride_line, stride_column
+):
+    """Keys or values of one segment, as `load_tile` takes them: (base, strides, pages)."""
+    if table is None:
+        base = head_base(x, row, head, first, stride_row, stride_head, stride_line)
+        pages = (None, page, stride_row)
+    else:
+        base = head_base(x, 0, head, 0, stride_row, stride_head, stride_line)
+        pages = (table + tl.cast(row, tl.int64) * stride_table, page, stride_row)
+    return base, (stride_line, stride_column), pages
+
+
+@triton.jit
 def load_tile(
     base,
     strides,
