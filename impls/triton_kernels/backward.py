@@ -21,19 +21,19 @@ from impls.triton_kernels.tiles import (
     query_range,
     scores,
     segment,
-    segment_rows,
     stages,
     store_tile,
+    strided_rows,
 )
 
 
 @triton.jit
-def weights(raw, change, position, key, k_len, rule, log2_sum, MASKED: tl.constexpr):
+def weights(raw, change, lines, key, k_len, rule, log2_sum, MASKED: tl.constexpr):
     """(P, derivative of the softcap) from dot products; all arguments broadcast against `raw`."""
-    x, unit, slope = scores(raw, change, position, key, 0, k_len)
+    x, unit, slope = scores(raw, change, lines, key, 0, k_len)
     p = tl.exp2(x * unit - log2_sum)
     if MASKED:
-        low, high = key_range(position, k_len, rule)
+        low, high = key_range(lines[0], k_len, rule)
         p = tl.where((key >= low) & (key < high), p, 0.0)
     return p, slope
 
@@ -51,14 +51,12 @@ def dq_sweep(
     D: tl.constexpr, D_PAD: tl.constexpr, DV: tl.constexpr, DV_PAD: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     """Add ``dS K`` of the keys of ``[start, stop)`` to dq (without the scale)."""
-    position, k_len, rule, low, high = rows
+    lines, k_len, rule, low, high = rows
     for first in range(start, stop, TILE_K):
         key = (first + tl.arange(0, TILE_K))[None, :]
         k = load_tile(keys[0], keys[1], keys[2], first, low, high, TILE_K, D, D_PAD, MASKED)
         v = load_tile(values[0], values[1], values[2], first, low, high, TILE_K, DV, DV_PAD, MASKED)
-        p, slope = weights(
-            dot(q, k.T), change, position[:, None], key, k_len, rule, log2_sum[:, None], MASKED
-        )
+        p, slope = weights(dot(q, k.T), change, lines, key, k_len, rule, log2_sum[:, None], MASKED)
         ds = p * (dot(dout, v.T) - delta[:, None]) * slope
         dq = dot(ds.to(k.dtype), k, dq)
     return dq
@@ -96,17 +94,17 @@ def backward_dq(
     first_low, first_high = key_range(first + offset, k_len, rule)
     last_low, last_high = key_range(tl.minimum(first + TILE_Q, queries) - 1 + offset, k_len, rule)
     start, full_start, full_stop, stop = stages(first_low, first_high, last_low, last_high, TILE_K)
-    rows = (lines + offset, k_len, rule, first_low, last_high)
 
-    keys = segment_rows(k, None, row, kv_head, k_start, 0, 0, stride_kb, stride_kh, stride_kn, stride_kd)
-    values = segment_rows(v, None, row, kv_head, k_start, 0, 0, stride_vb, stride_vh, stride_vn, stride_vd)
-    alibi, bias_rows = None, None
+    keys = strided_rows(k, row, kv_head, k_start, stride_kb, stride_kh, stride_kn, stride_kd)
+    values = strided_rows(v, row, kv_head, k_start, stride_vb, stride_vh, stride_vn, stride_vd)
+    alibi, bias_rows = 0.0, 0
     if slopes is not None:
         alibi = tl.load(slopes + head)
     if bias is not None:
         line = tl.minimum(lines, queries - 1).to(tl.int64)
         bias_rows = (head_base(bias, row, head, 0, stride_bb, stride_bh, stride_bm) + line * stride_bm)[:, None]
-    change = (scale, softcap, alibi, bias_rows, stride_bn)
+    rows = (((lines + offset)[:, None], alibi, bias_rows), k_len, rule, first_low, last_high)
+    change = (scale, softcap, slopes, bias, stride_bn)
 
     none = (None, 0, 0)
     q_base = head_base(q, row, head, q_start, stride_qb, stride_qh, stride_qm)
@@ -139,34 +137,56 @@ def backward_dq(
 
 
 @triton.jit
-def dkv_sweep(
-    dk, dv, k, v, key, queries_of, douts_of, lse, delta, bias, stride_bm, stride_bn, change, rows, start, stop,
+def dkv_step(
+    dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
     TILE_Q: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr, DV: tl.constexpr, DV_PAD: tl.constexpr,
     MASKED: tl.constexpr,
 ):  # fmt: skip
-    """Add what the queries of ``[start, stop)`` of one head give to dk (without the scale) and dv.
+    """Add what one tile of queries of one head gives to dk (without the scale) and dv.
 
     Scores are held transposed, ``[keys, queries]``, so that P and dS stand ready
-    as left operands of the two sums.
+    as left operands of the two sums. `lines_of` is (LSE, delta, ALiBi slope, bias,
+    stride of its queries) of the head.
     """
     queries, k_len, offset, rule = rows
-    scale, softcap, alibi = change
-    for first in range(start, stop, TILE_Q):
-        lines = first + tl.arange(0, TILE_Q)
-        q = load_tile(queries_of[0], queries_of[1], queries_of[2], first, 0, queries, TILE_Q, D, D_PAD, MASKED)
-        dout = load_tile(douts_of[0], douts_of[1], douts_of[2], first, 0, queries, TILE_Q, DV, DV_PAD, MASKED)
-        log2_sum = load_log2_sum(lse, lines, queries)[None, :]
-        own_delta = tl.load(delta + lines, mask=lines < queries, other=0.0)[None, :]
-        bias_rows = None
-        if bias is not None:
-            bias_rows = (bias + tl.minimum(lines, queries - 1).to(tl.int64) * stride_bm)[None, :]
-        whole = (scale, softcap, alibi, bias_rows, stride_bn)
-        p, slope = weights(
-            dot(k, q.T), whole, (lines + offset)[None, :], key[:, None], k_len, rule, log2_sum, MASKED
-        )
-        dv = dot(p.to(dout.dtype), dout, dv)
-        ds = p * (dot(v, dout.T) - own_delta) * slope
-        dk = dot(ds.to(q.dtype), q, dk)
+    lse, delta, alibi, bias, stride_bm = lines_of
+    line = first + tl.arange(0, TILE_Q)
+    q = load_tile(queries_of[0], queries_of[1], queries_of[2], first, 0, queries, TILE_Q, D, D_PAD, MASKED)
+    dout = load_tile(douts_of[0], douts_of[1], douts_of[2], first, 0, queries, TILE_Q, DV, DV_PAD, MASKED)
+    log2_sum = load_log2_sum(lse, line, queries)[None, :]
+    own_delta = tl.load(delta + line, mask=line < queries, other=0.0)[None, :]
+    # lines beyond the last query read its bias again: their weights are 0
+    bias_rows = (bias + tl.minimum(line, queries - 1).to(tl.int64) * stride_bm)[None, :]
+    lines = ((line + offset)[None, :], alibi, bias_rows)
+    p, slope = weights(dot(k, q.T), change, lines, key[:, None], k_len, rule, log2_sum, MASKED)
+    dv = dot(p.to(dout.dtype), dout, dv)
+    ds = p * (dot(v, dout.T) - own_delta) * slope
+    dk = dot(ds.to(q.dtype), q, dk)
+    return dk, dv
+
+
+@triton.jit
+def dkv_head(
+    dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, cuts,
+    TILE_Q: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr, DV: tl.constexpr, DV_PAD: tl.constexpr,
+):  # fmt: skip
+    """Add what all queries of one head give, in the three stages of `tiles.stages`."""
+    start, full_start, full_stop, stop = cuts
+    for first in range(start, tl.minimum(full_start, stop), TILE_Q):
+        dk, dv = dkv_step(
+            dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
+            TILE_Q, D, D_PAD, DV, DV_PAD, True,
+        )  # fmt: skip
+    for first in range(full_start, full_stop, TILE_Q):
+        dk, dv = dkv_step(
+            dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
+            TILE_Q, D, D_PAD, DV, DV_PAD, False,
+        )  # fmt: skip
+    for first in range(full_stop, stop, TILE_Q):
+        dk, dv = dkv_step(
+            dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
+            TILE_Q, D, D_PAD, DV, DV_PAD, True,
+        )  # fmt: skip
     return dk, dv
 
 
@@ -199,38 +219,28 @@ def backward_dkv(
     key = first + tl.arange(0, TILE_K)
     first_low, first_high = query_range(first, queries, offset, rule)
     last_low, last_high = query_range(tl.minimum(first + TILE_K, k_len) - 1, queries, offset, rule)
-    start, full_start, full_stop, stop = stages(first_low, first_high, last_low, last_high, TILE_Q)
+    cuts = stages(first_low, first_high, last_low, last_high, TILE_Q)
+    rows, change = (queries, k_len, offset, rule), (scale, softcap, slopes, bias, stride_bn)
 
     k_base = head_base(k, row, kv_head, k_start, stride_kb, stride_kh, stride_kn)
     v_base = head_base(v, row, kv_head, k_start, stride_vb, stride_vh, stride_vn)
     own_k = load_tile(k_base, (stride_kn, stride_kd), none, first, 0, k_len, TILE_K, D, D_PAD, True)
     own_v = load_tile(v_base, (stride_vn, stride_vd), none, first, 0, k_len, TILE_K, DV, DV_PAD, True)
     own_dk, own_dv = tl.zeros((TILE_K, D_PAD), tl.float32), tl.zeros((TILE_K, DV_PAD), tl.float32)
+    heads = tl.num_programs(1) * groups
     for head in range(kv_head * groups, kv_head * groups + groups):
-        q_base = head_base(q, row, head, q_start, stride_qb, stride_qh, stride_qm)
-        g_base = head_base(dout, row, head, q_start, stride_gb, stride_gh, stride_gm)
-        queries_of, douts_of = (q_base, (stride_qm, stride_qd), none), (g_base, (stride_gm, stride_gd), none)
-        at = (row * tl.num_programs(1) * groups + head) * q_len + q_start
-        alibi, bias_head = None, None
+        at = (row * heads + head) * q_len + q_start
+        alibi, own_bias = 0.0, 0
         if slopes is not None:
             alibi = tl.load(slopes + head)
         if bias is not None:
-            bias_head = head_base(bias, row, head, 0, stride_bb, stride_bh, stride_bm)
-        change, rows = (scale, softcap, alibi), (queries, k_len, offset, rule)
-        own_dk, own_dv = dkv_sweep(
-            own_dk, own_dv, own_k, own_v, key, queries_of, douts_of, lse + at, delta + at, bias_head,
-            stride_bm, stride_bn, change, rows, start, tl.minimum(full_start, stop),
-            TILE_Q, D, D_PAD, DV, DV_PAD, True,
-        )  # fmt: skip
-        own_dk, own_dv = dkv_sweep(
-            own_dk, own_dv, own_k, own_v, key, queries_of, douts_of, lse + at, delta + at, bias_head,
-            stride_bm, stride_bn, change, rows, full_start, full_stop,
-            TILE_Q, D, D_PAD, DV, DV_PAD, False,
-        )  # fmt: skip
-        own_dk, own_dv = dkv_sweep(
-            own_dk, own_dv, own_k, own_v, key, queries_of, douts_of, lse + at, delta + at, bias_head,
-            stride_bm, stride_bn, change, rows, full_stop, stop,
-            TILE_Q, D, D_PAD, DV, DV_PAD, True,
+            own_bias = head_base(bias, row, head, 0, stride_bb, stride_bh, stride_bm)
+        own_dk, own_dv = dkv_head(
+            own_dk, own_dv, own_k, own_v, key,
+            strided_rows(q, row, head, q_start, stride_qb, stride_qh, stride_qm, stride_qd),
+            strided_rows(dout, row, head, q_start, stride_gb, stride_gh, stride_gm, stride_gd),
+            (lse + at, delta + at, alibi, own_bias, stride_bm),
+            change, rows, cuts, TILE_Q, D, D_PAD, DV, DV_PAD,
         )  # fmt: skip
 
     y_base = head_base(dk, row, kv_head, k_start, stride_yb, stride_yh, stride_yn)

@@ -2,23 +2,38 @@
 
 A build is what ``triton.compile`` needs; `source` makes it into Triton's own
 form. The arguments are those of a dense call with contiguous ``[B, H, M, D]``
-tensors, as `launch` would pass them.
+tensors and lengths that are not known before, as `launch` passes them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from impls.triton_kernels import configs
+from impls.triton_kernels.backward import backward_dkv, backward_dq
 from impls.triton_kernels.configs import Config
+from impls.triton_kernels.decode import decode
 from impls.triton_kernels.forward import forward
 
+KERNELS = {"forward": forward, "backward_dq": backward_dq, "backward_dkv": backward_dkv, "decode": decode}
 ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
-POINTERS = {"q", "k", "v", "out", "dout", "dq", "dk", "dv"}
-FLOAT_POINTERS = {"lse", "delta"}
-ABSENT = {"bias", "slopes", "sinks", "lengths", "key_starts", "table", "left", "softcap"}
-UNIT_STRIDES = {"stride_qd", "stride_kd", "stride_vd", "stride_od", "stride_gd", "stride_xd", "stride_yd", "stride_zd"}
-ABSENT_STRIDES = {"stride_bb", "stride_bh", "stride_bm", "stride_bn", "stride_tb", "page"}
-FLOATS = {"scale"}
+
+TYPES = {
+    **dict.fromkeys(("lse", "delta", "partial", "partial_lse"), "*fp32"),
+    "scale": "fp32",
+}
+"""Types that are not the case's: a parameter in no table is an i32."""
+
+OF_THE_CASE = frozenset({"q", "k", "v", "out", "dout", "dq", "dk", "dv"})
+"""Pointers to the case's dtype."""
+
+PLAIN: dict[str, Any] = {
+    **dict.fromkeys(("bias", "slopes", "sinks", "lengths", "key_starts", "table", "left", "softcap")),
+    **dict.fromkeys(("stride_bb", "stride_bh", "stride_bm", "stride_bn", "stride_tb", "page"), 0),
+    **{f"stride_{tensor}d": 1 for tensor in "qkvogxyz"},
+    "LAYOUT": "dense",
+}
+"""What a plain call leaves out, and strides that Triton sees to be 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,47 +68,39 @@ def builds(
     causal: tuple[bool, ...] = (False, True),
 ) -> tuple[Build, ...]:
     """Every build for `target` (``sm_80``, ``sm_90`` …), default configurations, in a stable order."""
-    capability = int(target.removeprefix("sm_"))
     return tuple(
-        _forward(capability, head_dim, dtype, is_causal)
+        build(phase, target, head_dim, dtype, causal=is_causal)
+        for phase in KERNELS
         for head_dim in head_dims
         for dtype in dtypes
         for is_causal in causal
     )
 
 
-def source(build: Build) -> Any:
-    """The build as ``triton.compiler.ASTSource``."""
-    from triton.compiler import ASTSource
-
-    names = list(build.signature)
-    attrs = {(names.index(name),): [["tt.divisibility", number]] for name, number in build.attributes.items()}
-    return ASTSource(fn=build.kernel, signature=build.signature, constexprs=build.constants, attrs=attrs)
-
-
-def _forward(capability: int, head_dim: int, dtype: str, causal: bool) -> Build:
-    config = configs.forward_configs(capability, head_dim, ELEMENT_BYTES[dtype])[0]
-    return make(forward, "forward", config, capability, head_dim, dtype, causal, AHEAD=config.ahead)
-
-
-def make(
-    kernel: Any,
+def build(
     phase: str,
-    config: Config,
-    capability: int,
+    target: str,
     head_dim: int,
     dtype: str,
+    *,
     causal: bool,
-    **more: Any,
+    config: Config | None = None,
+    present: Mapping[str, str] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Build:
-    """A build of `kernel` with `config`; `more` are constants that only this kernel has."""
-    known: dict[str, Any] = {
-        "LAYOUT": "dense", "D": head_dim, "DV": head_dim, "D_PAD": head_dim, "DV_PAD": head_dim,
-        "TILE_Q": config.tile_q, "TILE_K": config.tile_k,
-    } | more  # fmt: skip
-    known |= dict.fromkeys(ABSENT) | dict.fromkeys(UNIT_STRIDES, 1) | dict.fromkeys(ABSENT_STRIDES, 0)
-    known |= {} if causal else {"right": None, "prefix": 0}
-    signature = {name: _type(name, known, dtype) for name in kernel.arg_names}
+    """One build; `config` replaces the default of the table.
+
+    `present` gives the types of arguments that a plain call leaves out (``{"softcap":
+    "fp32"}``), `constants` other values of constexpr parameters.
+    """
+    kernel, capability = KERNELS[phase], int(target.removeprefix("sm_"))
+    width = max(16, 1 << (head_dim - 1).bit_length())
+    config = config or configs.candidates(phase, capability, width, ELEMENT_BYTES[dtype])[0]
+    known = PLAIN | ({} if causal else {"right": None, "prefix": 0})
+    known |= {"D": head_dim, "DV": head_dim, "D_PAD": width, "DV_PAD": width, **_tiles(config)}
+    known = {name: value for name, value in known.items() if name not in (present or {})} | dict(constants or {})
+    types = TYPES | dict.fromkeys(OF_THE_CASE, f"*{dtype}") | dict(present or {})
+    signature = {n: "constexpr" if n in known else types.get(n, "i32") for n in kernel.arg_names}
     return Build(
         name=f"{phase}-sm{capability}-d{head_dim}-{'causal' if causal else 'full'}-{dtype}-{config.label}",
         kernel=kernel,
@@ -111,14 +118,22 @@ def make(
     )
 
 
-def _type(name: str, known: dict[str, Any], dtype: str) -> str:
-    if name in known:
-        return "constexpr"
-    if name in POINTERS:
-        return f"*{dtype}"
-    if name in FLOAT_POINTERS:
-        return "*fp32"
-    return "fp32" if name in FLOATS else "i32"
+def source(build: Build) -> Any:
+    """The build as ``triton.compiler.ASTSource``."""
+    from triton.compiler import ASTSource
+
+    names = list(build.signature)
+    attrs = {(names.index(name),): [["tt.divisibility", number]] for name, number in build.attributes.items()}
+    return ASTSource(fn=build.kernel, signature=build.signature, constexprs=build.constants, attrs=attrs)
+
+
+def options(build: Build) -> dict[str, int]:
+    """The options that ``triton.compile`` takes with it."""
+    return {"num_warps": build.num_warps, "num_stages": build.num_stages}
+
+
+def _tiles(config: Config) -> dict[str, Any]:
+    return {"TILE_Q": config.tile_q, "TILE_K": config.tile_k, "AHEAD": config.ahead}
 
 
 def _aligned(name: str, kind: str) -> bool:

@@ -52,17 +52,17 @@ def decode(
         tl.maximum(tl.minimum(full_stop, own_stop), own_start),
         own_stop,
     )
-    rows = (query + offset, k_len, rule, first_low, last_high)
 
     keys = segment_rows(k, table, row, kv_head, 0, page, stride_tb, stride_kb, stride_kh, stride_kn, stride_kd)
     values = segment_rows(v, table, row, kv_head, 0, page, stride_tb, stride_vb, stride_vh, stride_vn, stride_vd)
-    alibi, bias_rows = None, None
+    alibi, bias_rows = 0.0, 0
     if slopes is not None:
         alibi = tl.load(slopes + head)[:, None]
     if bias is not None:
         own_rows = tl.cast(head, tl.int64) * stride_bh + tl.cast(query, tl.int64) * stride_bm
         bias_rows = (head_base(bias, row, 0, 0, stride_bb, stride_bh, stride_bm) + own_rows)[:, None]
-    change = (scale, softcap, alibi, bias_rows, stride_bn)
+    rows = (((query + offset)[:, None], alibi, bias_rows), k_len, rule, first_low, last_high)
+    change = (scale, softcap, slopes, bias, stride_bn)
 
     columns = tl.arange(0, D_PAD)
     own_q = tl.cast(head, tl.int64) * stride_qh + query * stride_qm

@@ -56,7 +56,6 @@ def forward(
     first_low, first_high = key_range(first + offset, k_len, rule)
     last_low, last_high = key_range(tl.minimum(first + TILE_Q, queries) - 1 + offset, k_len, rule)
     cuts = stages(first_low, first_high, last_low, last_high, TILE_K)
-    rows = (lines + offset, k_len, rule, first_low, last_high)
 
     keys = segment_rows(
         k, table, row, kv_head, k_start, page, stride_tb, stride_kb, stride_kh, stride_kn, stride_kd
@@ -64,13 +63,14 @@ def forward(
     values = segment_rows(
         v, table, row, kv_head, k_start, page, stride_tb, stride_vb, stride_vh, stride_vn, stride_vd
     )
-    alibi, bias_rows = None, None
+    alibi, bias_rows = 0.0, 0
     if slopes is not None:
         alibi = tl.load(slopes + head)
     if bias is not None:  # lines beyond the last query read its bias again: they are never stored
         line = tl.minimum(lines, queries - 1).to(tl.int64)
         bias_rows = (head_base(bias, row, head, 0, stride_bb, stride_bh, stride_bm) + line * stride_bm)[:, None]
-    change = (scale, softcap, alibi, bias_rows, stride_bn)
+    rows = (((lines + offset)[:, None], alibi, bias_rows), k_len, rule, first_low, last_high)
+    change = (scale, softcap, slopes, bias, stride_bn)
 
     q_base = head_base(q, row, head, q_start, stride_qb, stride_qh, stride_qm)
     own_q = load_tile(q_base, (stride_qm, stride_qd), (None, 0, 0), first, 0, queries, TILE_Q, D, D_PAD, True)

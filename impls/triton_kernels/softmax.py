@@ -6,7 +6,7 @@ Source: Milakov and Gimelshein (2018) for the running maximum and sum; Dao
 Arguments that travel together are tuples:
 
 - `keys`, `values`: (base pointer of the segment's rows, (row stride, column stride), pages).
-- `rows`: (position of each query, number of keys, (left, right, prefix), first key that
+- `rows`: (`lines` of `tiles.scores`, number of keys, (left, right, prefix), first key that
   any of these queries sees, end of the keys that any sees).
 - `change`: what is done to a dot product, see `tiles.scores`.
 """
@@ -40,13 +40,13 @@ def absorb(
     FlashAttention-2, algorithm 1, lines 9 and 10: the weights are taken by the
     new maximum, and what was gathered before is shrunk to it.
     """
-    position, k_len, rule, low, high = rows
+    lines, k_len, rule, low, high = rows
     base, strides, pages = values
     key = (first + tl.arange(0, TILE_K))[None, :]
-    x, unit, _ = scores(raw, change, position[:, None], key, low, high)
+    x, unit, _ = scores(raw, change, lines, key, low, high)
     if MASKED:
-        own_low, own_high = key_range(position, k_len, rule)
-        x = tl.where((key >= own_low[:, None]) & (key < own_high[:, None]), x, -float("inf"))
+        own_low, own_high = key_range(lines[0], k_len, rule)
+        x = tl.where((key >= own_low) & (key < own_high), x, -float("inf"))
     new_top = tl.maximum(top, tl.max(x, 1) * unit)
     shift = new_top
     if MASKED or change[3] is not None:  # a row that has seen nothing yet: -inf minus -inf is NaN
@@ -99,8 +99,7 @@ def attend(
 ):  # fmt: skip
     """All visible keys, in the three stages `cuts` of `tiles.stages`: edge, inside, edge."""
     start, full_start, full_stop, stop = cuts
-    left, _, _ = rows[2]
-    if left is not None:
+    if rows[2][0] is not None:  # a window's left side
         acc, total, top = sweep(
             acc, total, top, q, keys, values, rows, change, start, tl.minimum(full_start, stop),
             TILE_K, D, D_PAD, DV, DV_PAD, True, False,

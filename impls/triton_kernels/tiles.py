@@ -108,6 +108,13 @@ def segment_rows(
 
 
 @triton.jit
+def strided_rows(x, row, head, first, stride_row, stride_head, stride_line, stride_column):
+    """As `segment_rows`, without pages."""
+    base = head_base(x, row, head, first, stride_row, stride_head, stride_line)
+    return base, (stride_line, stride_column), (None, 0, 0)
+
+
+@triton.jit
 def load_tile(
     base,
     strides,
@@ -175,26 +182,26 @@ def tanh(x):
 
 
 @triton.jit
-def scores(raw, change, position, keys, low, high):
+def scores(raw, change, lines, keys, low, high):
     """Scores in base 2 from dot products: (x, unit, slope), where the score is ``x * unit``.
 
-    `change` is (scale, softcap, ALiBi slope, pointer to each query's bias row,
-    its stride); what is absent is None. With none of them the scale stays in
-    `unit`, to be folded into the exponent's multiply-add. `slope` is the softcap's
-    derivative. `position` and `keys` broadcast against `raw`; a bias is read for
-    keys in ``[low, high)``.
+    `change` is (scale, softcap, slopes, bias, stride of the bias's keys); what is
+    absent is None. `lines` is (position, ALiBi slope, pointer to the bias row) of
+    each query; they and `keys` broadcast against `raw`. Without softcap, slopes and
+    bias the scale stays in `unit`, to be folded into the exponent's multiply-add.
+    `slope` is the softcap's derivative. A bias is read for keys in ``[low, high)``.
     """
-    scale, softcap, alibi, bias_rows, stride_bias = change
-    x, unit, slope = raw, scale * LOG2E, 1.0
-    if softcap is not None:
-        bounded = tanh(raw * (scale / softcap))
-        x, unit = bounded * (softcap * LOG2E), 1.0
+    position, alibi, bias_rows = lines
+    x, unit, slope = raw, change[0] * LOG2E, 1.0
+    if change[1] is not None:
+        bounded = tanh(raw * (change[0] / change[1]))
+        x, unit = bounded * (change[1] * LOG2E), 1.0
         slope = 1.0 - bounded * bounded
-    elif alibi is not None or bias_rows is not None:
+    elif change[2] is not None or change[3] is not None:
         x, unit = raw * unit, 1.0
-    if alibi is not None:
+    if change[2] is not None:
         x -= (alibi * LOG2E) * tl.abs(position - keys).to(tl.float32)
-    if bias_rows is not None:
+    if change[3] is not None:
         inside = (keys >= low) & (keys < high)
-        x += tl.load(bias_rows + keys * stride_bias, mask=inside, other=0.0).to(tl.float32) * LOG2E
+        x += tl.load(bias_rows + keys * change[4], mask=inside, other=0.0).to(tl.float32) * LOG2E
     return x, unit, slope
