@@ -17,8 +17,7 @@ class ToolError(RuntimeError):
 class Binary(msgspec.Struct, frozen=True, kw_only=True):
     """What came out for one recipe.
 
-    `shared_bytes` is dynamic plus static; `tensor_columns` are those of tensor memory;
-    `sha256` is of the machine code's file.
+    `shared_bytes` is dynamic plus static; `tensor_columns` are those of tensor memory.
     """
 
     listing: str
@@ -27,7 +26,6 @@ class Binary(msgspec.Struct, frozen=True, kw_only=True):
     shared_bytes: int
     tensor_columns: int
     warps: int
-    sha256: str
     triton: str
     ptxas: str
 

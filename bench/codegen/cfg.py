@@ -15,8 +15,10 @@ from bench.codegen.sass import Instruction, Listing, ListingError
 
 ENDS = frozenset({"EXIT", "RET", "KILL"})
 """Leave the kernel, or a routine that ptxas called."""
-JUMPS = frozenset({"BRA", "BRX", "BRXU", "JMP", "JMX", "BSYNC", "BREAK"})
-"""Go elsewhere; `BSYNC` goes to where the matching `BSSY` said."""
+JUMPS = frozenset({"BRA", "BRX", "BRXU", "JMP", "JMX", "BSYNC"})
+"""Go elsewhere; `BSYNC` goes to where the `BSSY` that reaches it said."""
+LOCAL = ".L"
+"""How labels within a kernel begin. ptxas leaves loops by a ``CALL`` to one, which never returns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +71,11 @@ class Graph:
 
 
 def graph(listing: Listing) -> Graph:
-    """The control-flow graph of a kernel; a call is taken to return."""
+    """The control-flow graph of a kernel; a call of a routine is taken to return."""
     instructions = listing.instructions
     positions = {label: listing.index[address] for label, address in listing.labels.items()}
     leaders = {0, *positions.values()}
-    leaders |= {at + 1 for at, i in enumerate(instructions) if i.stem in ENDS | JUMPS}
+    leaders |= {at + 1 for at, i in enumerate(instructions) if i.stem in ENDS | JUMPS or _leaves_by_call(i)}
     starts = sorted(start for start in leaders if start < len(instructions))
     blocks = {
         start: Block(start, instructions[start:end])
@@ -81,32 +83,69 @@ def graph(listing: Listing) -> Graph:
     }
     edges: nx.DiGraph[int] = nx.DiGraph()
     edges.add_nodes_from(blocks)
-    meeting = _meeting_points(instructions)
     for start, block in blocks.items():
-        for label in _jumps(block.instructions[-1], meeting):
-            if label not in positions:
-                raise ListingError(f"{block.instructions[-1].text} goes to {label}, which the listing doesn't have")
-            edges.add_edge(start, positions[label])
+        last = block.instructions[-1]
+        edges.add_edges_from((start, positions[label]) for label in _jumps(last, positions))
         after = start + len(block.instructions)
-        if after in blocks and _falls_through(block.instructions[-1]):
+        if after in blocks and _falls_through(last):
             edges.add_edge(start, after)
+    _join(blocks, edges, positions)
     return Graph(blocks, edges)
 
 
-def _meeting_points(instructions: tuple[Instruction, ...]) -> dict[str, tuple[str, ...]]:
-    """Where each convergence barrier (``B0``) lets its threads meet: the target of its `BSSY`."""
-    points: dict[str, tuple[str, ...]] = {}
-    for instruction in instructions:
-        if instruction.stem == "BSSY":
-            barrier = instruction.operands.partition(",")[0].split()[-1]
-            points[barrier] = tuple(dict.fromkeys((*points.get(barrier, ()), *instruction.targets)))
-    return points
+def _jumps(last: Instruction, positions: dict[str, int]) -> tuple[str, ...]:
+    targets = last.targets if (last.stem in JUMPS and last.stem != "BSYNC") or _leaves_by_call(last) else ()
+    for label in targets:
+        if label not in positions:
+            raise ListingError(f"{last.text} goes to {label}, which the listing doesn't have")
+    return targets
 
 
-def _jumps(last: Instruction, meeting: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    if last.stem == "BSYNC":
-        return meeting.get(last.operands.split()[-1], ())
-    return last.targets if last.stem in JUMPS else ()
+def _leaves_by_call(instruction: Instruction) -> bool:
+    return instruction.stem == "CALL" and any(label.startswith(LOCAL) for label in instruction.targets)
+
+
+def _join(blocks: dict[int, Block], edges: "nx.DiGraph[int]", positions: dict[str, int]) -> None:
+    """Add the edges of `BSYNC`: to the target of each `BSSY` of its barrier that reaches it.
+
+    A barrier register serves one branch after the other, and edges found let others be
+    found: repeated until nothing is new.
+    """
+    before = -1
+    while before != edges.number_of_edges():
+        before = edges.number_of_edges()
+        for start, block in blocks.items():
+            for at, instruction in enumerate(block.instructions):
+                if instruction.stem == "BSSY":
+                    ends = _reached(blocks, edges, start, at, _barrier(instruction))
+                    edges.add_edges_from((end, positions[label]) for end in ends for label in instruction.targets)
+
+
+def _barrier(instruction: Instruction) -> str:
+    """The register of a `BSSY` or `BSYNC`: ``B0``, also after ``.RECONVERGENT``."""
+    return instruction.operands.partition(",")[0].split()[-1]
+
+
+def _reached(
+    blocks: dict[int, Block], edges: "nx.DiGraph[int]", start: int, at: int, barrier: str
+) -> "frozenset[int]":
+    """Blocks that end in a `BSYNC` of `barrier` and that a `BSSY` reaches before the barrier is set anew."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting = [(start, blocks[start].instructions[at + 1 :])]
+    while waiting:
+        block, instructions = waiting.pop()
+        if any(i.stem == "BSSY" and _barrier(i) == barrier for i in instructions):
+            continue
+        last = instructions[-1] if instructions else None
+        if last is not None and last.stem == "BSYNC" and _barrier(last) == barrier:
+            found.add(block)
+            continue
+        for after in edges.successors(block):
+            if after not in seen:
+                seen.add(after)
+                waiting.append((after, blocks[after].instructions))
+    return frozenset(found)
 
 
 def _falls_through(last: Instruction) -> bool:

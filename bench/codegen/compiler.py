@@ -1,13 +1,15 @@
 """Compiles one recipe with Triton, for a GPU that isn't here. Runs in a worker process: it imports the kernel."""
 
 import contextlib
-import hashlib
 import importlib
+import importlib.util
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from bench.codegen import cache
@@ -55,9 +57,7 @@ def load_kernel(place: str, name: str) -> Any:
     Raises:
         RecipeError: it is not there, or is not a kernel.
     """
-    from impls.user_file import _load  # a kernel's file is loaded as a user's function is
-
-    module = _load(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    module = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     kernel = getattr(module, name, None)
     while hasattr(kernel, "configs") and hasattr(kernel, "fn"):
         kernel = kernel.fn  # autotuned: the recipe says which configuration
@@ -68,6 +68,21 @@ def load_kernel(place: str, name: str) -> Any:
         hint = " (TRITON_INTERPRET is set)" if os.environ.get("TRITON_INTERPRET") else ""
         raise RecipeError(f"{place}:{name} is a {type(kernel).__name__}, not a @triton.jit function{hint}")
     return kernel
+
+
+def _load_file(path: Path) -> ModuleType:
+    """A user's file as a module; its folder is importable while it loads."""
+    spec = importlib.util.spec_from_file_location(f"attnbench_kernel_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise RecipeError(f"there is no Python file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    sys.modules[spec.name] = module  # Triton looks a kernel's module up by name
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
 
 
 def _check(recipe: Recipe, kernel: Any) -> None:
@@ -113,7 +128,6 @@ def _compile(recipe: Recipe, kernel: Any, capability: int) -> Binary:
         shared_bytes=compiled.metadata.shared + used["shared"] - reserved,
         tensor_columns=getattr(compiled.metadata, "tmem_size", 0) or 0,
         warps=compiled.metadata.num_warps,
-        sha256=hashlib.sha256(compiled.asm["cubin"]).hexdigest(),
         triton=triton.__version__,
         ptxas=get_ptxas(capability).version,
     )

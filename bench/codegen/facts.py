@@ -46,7 +46,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `ratio` is that of the heaviest partition, `ratio_all` of all together. `exposed` is
     the share of softmax cycles with no wgmma in flight (sm_90). `pipe_cycles` are busy
     cycles of one SM's pipes for one turn of one CTA, from published throughputs; they
-    overlap in unknown ways and are no time. `failure` says why there is nothing else.
+    overlap in unknown ways and are no time. `sha256` is of the instructions. `failure`
+    says why there is nothing else.
     """
 
     group: str
@@ -143,7 +144,7 @@ def analyse(recipe: Recipe, binary: Binary) -> Facts:
         pipe_cycles=pipe_cycles(works, target),
         loops=loops,
         unknown_opcodes=tuple(sorted({i.stem for i in listing.instructions if classify(i) == "other"})),
-        sha256=binary.sha256,
+        sha256=listing.sha256,
         triton=binary.triton,
         ptxas=binary.ptxas,
     )

@@ -1,5 +1,6 @@
 """Reads what ``nvdisasm -c -g`` prints of one kernel: instructions, labels and source lines."""
 
+import hashlib
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -62,6 +63,12 @@ class Listing:
         """Position of the instruction at each address."""
         return {instruction.address: at for at, instruction in enumerate(self.instructions)}
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the instructions alone: the file holds the path of the source as well, which is no code."""
+        text = "\n".join(f"{instruction.address:x} {instruction.text}" for instruction in self.instructions)
+        return hashlib.sha256(text.encode()).hexdigest()
+
 
 def parse(text: str) -> Listing:
     """The kernel in a disassembly.
@@ -69,9 +76,7 @@ def parse(text: str) -> Listing:
     Raises:
         ListingError: there is no ``.text`` section, more than one, or a label without an instruction.
     """
-    sections = SECTION.findall("\n".join(line for line in text.splitlines() if ".section" in line)) or [
-        match["name"] for line in text.splitlines() if (match := SECTION.match(line))
-    ]
+    sections = [match["name"] for line in text.splitlines() if (match := SECTION.match(line))]
     if len(sections) != 1:
         raise ListingError(f"one kernel was expected in the disassembly, it has {len(sections)} .text sections")
     instructions, labels = _body(text)
