@@ -79,7 +79,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     epilog="Example: python -m bench codegen triton_fused --target sm_90 --head-dim 128 --gate committed"
 )
 @click.argument("kernels", nargs=-1, metavar="[KERNEL]...")
-@click.option("--target", "targets", default=",".join(target.SHIPPED), show_default=True, help="GPUs to compile for.")
+@click.option("--target", "targets", default=",".join(target.SHIPPED), show_default=True, help="GPUs.")
 @click.option("--head-dim", "head_dims", default=HEAD_DIMS, show_default=True, help="Of the project's kernels.")
 @click.option("--dtype", "dtypes", default=DTYPES, show_default=True, help="Of the project's kernels.")
 @click.option("--causal", "masks", default=MASKS, show_default=True, help="full, causal or both.")

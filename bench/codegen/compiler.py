@@ -57,8 +57,11 @@ def load_kernel(place: str, name: str) -> Any:
     Raises:
         RecipeError: it is not there, or is not a kernel.
     """
-    module = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    kernel = getattr(module, name, None)
+    try:
+        module = load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except ImportError as error:
+        raise RecipeError(f"{place}, which has {name}, does not import: {error}") from error
+    kernel: Any = getattr(module, name, None)
     while hasattr(kernel, "configs") and hasattr(kernel, "fn"):
         kernel = kernel.fn  # autotuned: the recipe says which configuration
     if kernel is None:
@@ -70,8 +73,12 @@ def load_kernel(place: str, name: str) -> Any:
     return kernel
 
 
-def _load_file(path: Path) -> ModuleType:
-    """A user's file as a module; its folder is importable while it loads."""
+def load_file(path: Path) -> ModuleType:
+    """A user's file as a module; its folder is importable while it loads.
+
+    Raises:
+        RecipeError: there is no such file, or it doesn't import.
+    """
     spec = importlib.util.spec_from_file_location(f"attnbench_kernel_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise RecipeError(f"there is no Python file {path}")
@@ -80,6 +87,8 @@ def _load_file(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # Triton looks a kernel's module up by name
     try:
         spec.loader.exec_module(module)
+    except Exception as error:  # a stranger's file may raise anything; it becomes one clear line
+        raise RecipeError(f"{path} does not import: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
     return module

@@ -62,7 +62,8 @@ def _loop(recipe: Recipe, work: WorkLoop, target: Target) -> Iterator[str]:
         code = linecache.getline(instruction.file, instruction.line).strip() if line.source != before else ""
         before = line.source
         shown = f"{line.cycles:g}" if line.cycles else ""
-        yield f"{line.address:>8x} {line.pipe:<13} {shown:>6}  {line.sign:<8}{line.text:<72} {line.source} {code}".rstrip()
+        where = f"{line.source} {code}".rstrip()
+        yield f"{line.address:>8x} {line.pipe:<13} {shown:>6}  {line.sign:<8}{line.text:<72} {where}"
     yield "by source line (instructions of one turn):"
     counted = Counter((i.file, i.line) for i in work.turn)
     for (file, number), count in counted.most_common():

@@ -66,7 +66,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     spills_in_loop: int = 0
     spills_outside: int = 0
     tensor_class: str = ""
-    expected_tensor_class: str = ""
     ratio: float | None = None
     ratio_all: float | None = None
     exposed: float | None = None
@@ -136,7 +135,6 @@ def analyse(recipe: Recipe, binary: Binary) -> Facts:
         spills_in_loop=in_loop,
         spills_outside=sum(classify(i) == "spill" for i in listing.instructions) - in_loop,
         tensor_class=", ".join(sorted({tensor_class(i) for work in works for i in work.products})),
-        expected_tensor_class=target.tensor_class,
         ratio=max(ratios, default=None),
         ratio_all=round(sum(ratios), 4) if ratios else None,
         exposed=_exposed(works, recipe),

@@ -49,7 +49,7 @@ def judge(baseline: Sequence[Facts], now: Sequence[Facts]) -> tuple[Finding, ...
     """Findings of all configurations, worst first. Baselines of kernels and targets not looked at are left out."""
     before = {facts.id: facts for facts in baseline}
     after = {facts.id: facts for facts in now}
-    findings = [finding for id, facts in after.items() for finding in compare(before.get(id), facts)]
+    findings = [finding for name, facts in after.items() for finding in compare(before.get(name), facts)]
     order = list(Level)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.level)))
 
@@ -159,7 +159,8 @@ def _waits(before: Facts, now: Facts) -> Iterator[Finding]:
     """By multiply-adds: a turn of a larger tile may wait more often than that of a smaller one."""
     for metric, count in (("waits in the loop", "waits"), ("barriers in the loop", "barriers")):
         was, became = before.total(count), now.total(count)
-        if became * (before.macs or 1) > was * (now.macs or 1):
+        scale = now.macs / before.macs if now.macs and before.macs else 1.0
+        if became > was * scale:
             yield _finding(Level.FAIL, now, metric, was, became, "warps stop more often in every turn")
 
 

@@ -110,7 +110,7 @@ def _partition(loop: Loop, warps: int, split: bool) -> tuple[str, int]:
     """A name, and the number of warps."""
     if not split:
         return "all warps", warps
-    barriers = sorted({(name, threads) for i in loop.instructions for name, threads in [_named_barrier(i)] if threads})
+    barriers = sorted({barrier for i in loop.instructions if (barrier := _named_barrier(i))[1]})
     if not barriers:
         return "one warp", 1
     name, threads = barriers[0]
@@ -128,7 +128,7 @@ def _named_barrier(instruction: Instruction) -> tuple[str, int]:
 def _retries(loop: Loop) -> set[int]:
     """Addresses of small inner loops that wait and that a turn can do without."""
     body = loop.graph.edges.subgraph(loop.blocks)
-    latches = {at for at in body.predecessors(loop.header)}
+    latches = set(body.predecessors(loop.header))
     found: set[int] = set()
     for inner in loop.graph.loops:
         if inner.blocks < loop.blocks and len(inner.instructions) <= SPIN and _waits(inner):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 NOT_READ = -1
 
@@ -35,14 +36,14 @@ def marks_of(target: str, head_dim: int, mask: str) -> tuple[Mark, ...]:
     return tuple(m for m in marks() if (m.target, m.head_dim, m.mask) == (target, head_dim, mask))
 
 
-def _both_masks(table: dict[str, object]) -> Iterator[Mark]:
+def _both_masks(table: dict[str, Any]) -> Iterator[Mark]:
     for at, mask in enumerate(("full", "causal")):
         read = {name: _read(table, name, at) for name in ("ratio", "spills", "ctas", "exposed")}
         if read["ratio"] is not None:
-            yield Mark(target=table["target"], head_dim=table["head_dim"], kernel=table["kernel"], mask=mask, **read)  # type: ignore[arg-type]  # tomllib reads what the file has
+            named = {name: table[name] for name in ("target", "head_dim", "kernel")}
+            yield Mark(mask=mask, **named, **read)
 
 
-def _read(table: dict[str, object], name: str, at: int) -> object:
-    pair = table.get(name, (NOT_READ, NOT_READ))
-    value = pair[at]  # type: ignore[index]  # a pair, see the file's head
+def _read(table: dict[str, Any], name: str, at: int) -> Any:
+    value = table.get(name, (NOT_READ, NOT_READ))[at]
     return None if value == NOT_READ else value

@@ -16,7 +16,7 @@ BANK_BYTES = 128
 """Bytes of shared memory that one clock moves."""
 WIDTHS = {"128": 16, "64": 8, "4": 16, "2": 8}
 """Bytes a thread moves, by the suffix of the opcode; 4 without one."""
-DEPTH_FACTORS = {"QGMMA": 0.5, "QMMA": 0.5, "IGMMA": 0.5, "IMMA": 0.5, "UTCQMMA": 0.5, "UTCIMMA": 0.5, "UTCOMMA": 0.25}
+DEPTH_FACTORS = dict.fromkeys(("QGMMA", "QMMA", "IGMMA", "IMMA", "UTCQMMA", "UTCIMMA"), 0.5) | {"UTCOMMA": 0.25}
 """Time of a multiply-add relative to a 16-bit one."""
 
 

@@ -12,6 +12,14 @@ from bench.codegen.gate import Finding, Level
 from bench.codegen.marks import marks_of
 
 COLOURS = {Level.FAIL: "red", Level.WARN: "yellow", Level.NOTE: "cyan"}
+RESOURCES = (
+    *("configuration", "tiles", "registers", "stack B", "spills in loop / outside", "shared B", "tensor mem"),
+    *("warps", "CTAs/SM", "limited by", "code"),
+)
+WORK = (
+    *("main loop of", "partition", "instr.", "tensor", "ratio", "async", "barriers", "waits", "exposed"),
+    *("mix", "pipe cycles a turn"),
+)
 SHOWN_CLASSES = 7
 """Classes of instructions that the mix names; the rest is summed."""
 
@@ -31,7 +39,7 @@ def facts_tables(facts: Sequence[Facts]) -> Group:
 
 
 def _resources(facts: Iterable[Facts]) -> Table:
-    table = _table("configuration", "tiles", "registers", "stack B", "spills in loop / outside", "shared B", "tensor mem", "warps", "CTAs/SM", "limited by", "code")  # fmt: skip
+    table = _table(*RESOURCES)
     for f in facts:
         over = f.shared_bytes > f.shared_limit
         table.add_row(
@@ -51,7 +59,7 @@ def _resources(facts: Iterable[Facts]) -> Table:
 
 
 def _work(facts: Iterable[Facts]) -> Table:
-    table = _table("main loop of", "partition", "instr.", "tensor", "ratio", "async", "barriers", "waits", "exposed", "mix", "pipe cycles a turn")  # fmt: skip
+    table = _table(*WORK)
     for f in facts:
         for at, loop in enumerate(f.loops):
             mix = dict(list(loop.mix.items())[:SHOWN_CLASSES])
@@ -120,7 +128,11 @@ def difference_table(before: Facts, after: Facts, loop: Sequence[str]) -> Table:
     return table
 
 
-METRICS = ("note", "failure", "registers", "stack_bytes", "shared_bytes", "tensor_columns", "warps", "ctas_per_sm", "limit", "spills_in_loop", "spills_outside", "tensor_class", "ratio", "ratio_all", "exposed", "ptxas", "sha256")  # fmt: skip
+METRICS = (
+    *("note", "failure", "registers", "stack_bytes", "shared_bytes", "tensor_columns", "warps", "ctas_per_sm"),
+    *("limit", "spills_in_loop", "spills_outside", "tensor_class", "ratio", "ratio_all", "exposed"),
+    *("triton", "ptxas", "sha256"),
+)
 """Rows of a comparison, in order."""
 
 

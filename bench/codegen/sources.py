@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.codegen.recipe import Recipe, RecipeError
+from bench.codegen.record import record
 from bench.codegen.workers import in_worker
 
 PROJECT = {"triton_fused": "impls.triton_kernels.build"}
-"""Our implementations with Triton kernels, and the module whose ``builds(target, …)`` lists their configurations."""
+"""Our implementations with Triton kernels, and the module whose ``builds(target, …)`` lists what they ship."""
 OWN = frozenset({"signature", "divisible", "constants", "options", "variants"})
 VARIANT = frozenset({"name", "targets", "constants", "options", "signature"})
 
@@ -29,7 +30,11 @@ def project_recipes(
 
 
 def _project_recipes(
-    name: str, targets: tuple[str, ...], head_dims: tuple[int, ...], dtypes: tuple[str, ...], causal: tuple[bool, ...]
+    name: str,
+    targets: tuple[str, ...],
+    head_dims: tuple[int, ...],
+    dtypes: tuple[str, ...],
+    causal: tuple[bool, ...],
 ) -> list[Recipe]:
     module = importlib.import_module(PROJECT[name])
     builds = [(target, build) for target in targets for build in module.builds(target, head_dims, dtypes, causal)]
@@ -58,24 +63,24 @@ def from_build(group: str, target: str, build: Any) -> Recipe:
 
 
 def user_recipes(name: str, targets: Sequence[str], settings: Path | None = None) -> list[Recipe]:
-    """Recipes of ``FILE.py:KERNEL`` as its TOML says (`settings`, or the file of the same name beside it).
+    """Recipes of ``FILE.py:NAME``: a kernel as its TOML says, or the launches of a function without parameters.
+
+    The TOML is `settings`, or the file of the same name beside it. Without a table for
+    the name, it is taken for a function, called once, and what it launches is noted.
 
     Raises:
         RecipeError: a file is missing, or the TOML doesn't say what it must.
     """
     path_text, _, kernel = name.rpartition(":")
     path = Path(path_text)
+    if not path_text or not path.is_file():
+        raise RecipeError(f"{name}: say FILE.py:KERNEL; there is no file {path_text or name}")
+    if settings is not None and not settings.is_file():
+        raise RecipeError(f"{name}: there is no file {settings}")
     settings = settings or path.with_suffix(".toml")
-    for needed, what in ((path, "the kernel"), (settings, "its signature and constants (see docs/codegen.md)")):
-        if not needed.is_file():
-            raise RecipeError(f"{name}: there is no file {needed} with {what}")
-    try:
-        tables = tomllib.loads(settings.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{settings}: {error}") from error
-    if kernel not in tables:
-        raise RecipeError(f"{settings} has no table [{kernel}]; it has {', '.join(tables) or 'none'}")
-    table = tables[kernel]
+    if not settings.is_file() or kernel not in _tables(settings):
+        return in_worker(record, str(path.resolve()), kernel, tuple(targets))
+    table = _tables(settings)[kernel]
     _refuse_unknown(settings, f"[{kernel}]", table, OWN)
     if "signature" not in table:
         raise RecipeError(f"{settings}: [{kernel}] needs a signature, as in signature = {{Q = '*bf16', n = 'i32'}}")
@@ -88,6 +93,13 @@ def user_recipes(name: str, targets: Sequence[str], settings: Path | None = None
         for variant in variants
         if target in variant.get("targets", targets)
     ]
+
+
+def _tables(settings: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(settings.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{settings}: {error}") from error
 
 
 def _user_recipe(

@@ -26,12 +26,11 @@ class Target:
 
     `shared_per_cta` is what a CTA may opt into; `shared_reserved` is taken from each CTA
     by the system. `tensor_macs` are dense 16-bit multiply-adds with float32 accumulation
-    per clock and SM. `tensor_class` is the class that a matrix product should compile to.
+    per clock and SM.
     """
 
     name: str
     capability: int
-    tensor_class: str
     warps_per_sm: int
     ctas_per_sm: int
     shared_per_sm: int
@@ -67,7 +66,6 @@ TARGETS = {
         Target(
             name="sm_80",
             capability=80,
-            tensor_class="HMMA",
             warps_per_sm=64,
             ctas_per_sm=32,
             shared_per_sm=164 * KIB,
@@ -79,7 +77,6 @@ TARGETS = {
         Target(
             name="sm_86",
             capability=86,
-            tensor_class="HMMA",
             warps_per_sm=48,
             ctas_per_sm=16,
             shared_per_sm=100 * KIB,
@@ -91,7 +88,6 @@ TARGETS = {
         Target(
             name="sm_89",
             capability=89,
-            tensor_class="HMMA",
             warps_per_sm=48,
             ctas_per_sm=24,
             shared_per_sm=100 * KIB,
@@ -103,7 +99,6 @@ TARGETS = {
         Target(
             name="sm_90",
             capability=90,
-            tensor_class="HGMMA",
             warps_per_sm=64,
             ctas_per_sm=32,
             shared_per_sm=228 * KIB,
@@ -115,7 +110,6 @@ TARGETS = {
         Target(
             name="sm_100",
             capability=100,
-            tensor_class="tcgen05",
             warps_per_sm=64,
             ctas_per_sm=32,
             shared_per_sm=228 * KIB,
@@ -128,7 +122,6 @@ TARGETS = {
         Target(
             name="sm_120",
             capability=120,
-            tensor_class="HMMA",
             warps_per_sm=48,
             ctas_per_sm=24,
             shared_per_sm=100 * KIB,

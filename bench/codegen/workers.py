@@ -65,7 +65,7 @@ def _alone(recipe: Recipe, keep: bool, root: str | None) -> Facts:
     with _pool(1, root) as pool:
         future: Future[Facts] = pool.submit(examine, recipe, keep)
         if isinstance(future.exception(), BrokenProcessPool):
-            return failed(recipe, "the compiler's process died (a crash in LLVM or MLIR); compile it alone to see more")
+            return failed(recipe, "the compiler's process died: a crash in LLVM, MLIR or ptxas")
         return future.result()
 
 

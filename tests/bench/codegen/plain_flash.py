@@ -5,14 +5,29 @@ import triton.language as tl
 
 
 @triton.jit
-def _tiles(
-    acc, l, m, q, K, V, low, high, rows, scale, kv_len, stride, MASKED: tl.constexpr, D: tl.constexpr, TILE_K: tl.constexpr,
-    WARP_SPECIALIZE: tl.constexpr, PRECISION: tl.constexpr, BARRIER: tl.constexpr,
+def tiles(
+    acc,
+    l,
+    m,
+    q,
+    K,
+    V,
+    low,
+    high,
+    rows,
+    scale,
+    stride,
+    MASKED: tl.constexpr,
+    D: tl.constexpr,
+    TILE_K: tl.constexpr,
+    SPECIALISED: tl.constexpr,
+    PRECISION: tl.constexpr,
+    BARRIER: tl.constexpr,
 ):
     columns = tl.arange(0, TILE_K)
     dims = tl.arange(0, D)
-    for start in tl.range(low, high, TILE_K, warp_specialize=WARP_SPECIALIZE):
-        start = tl.multiple_of(start, TILE_K)
+    for at in tl.range(low, high, TILE_K, warp_specialize=SPECIALISED):
+        start = tl.multiple_of(at, TILE_K)
         k = tl.load(K + (start + columns)[None, :] * stride + dims[:, None])
         s = tl.dot(q, k, input_precision=PRECISION)
         if MASKED:
@@ -36,9 +51,22 @@ def _tiles(
 
 @triton.jit
 def forward(
-    Q, K, V, Out, LSE, scale, q_len, kv_len, stride,
-    CAUSAL: tl.constexpr, D: tl.constexpr, TILE_Q: tl.constexpr, TILE_K: tl.constexpr,
-    WARP_SPECIALIZE: tl.constexpr = False, PRECISION: tl.constexpr = "tf32", ALWAYS_MASK: tl.constexpr = False,
+    Q,
+    K,
+    V,
+    Out,
+    LSE,
+    scale,
+    q_len,
+    kv_len,
+    stride,
+    CAUSAL: tl.constexpr,
+    D: tl.constexpr,
+    TILE_Q: tl.constexpr,
+    TILE_K: tl.constexpr,
+    SPECIALISED: tl.constexpr = False,
+    PRECISION: tl.constexpr = "tf32",
+    ALWAYS_MASK: tl.constexpr = False,
     BARRIER: tl.constexpr = False,
 ):
     tile = tl.program_id(0)
@@ -54,11 +82,16 @@ def forward(
     l = tl.full([TILE_Q], 1.0, tl.float32)
     acc = tl.zeros([TILE_Q, D], tl.float32)
     scale = scale * 1.44269504
+    diagonal = tl.multiple_of(tile * TILE_Q, TILE_Q)
+    seen = diagonal if CAUSAL else kv_len
+    acc, l, m = tiles(
+        acc, l, m, q, K, V, 0, seen, rows, scale, stride, ALWAYS_MASK, D, TILE_K, SPECIALISED, PRECISION, BARRIER
+    )
     if CAUSAL:
-        acc, l, m = _tiles(acc, l, m, q, K, V, 0, tile * TILE_Q, rows, scale, kv_len, stride, ALWAYS_MASK, D, TILE_K, WARP_SPECIALIZE, PRECISION, BARRIER)
-        acc, l, m = _tiles(acc, l, m, q, K, V, tl.multiple_of(tile * TILE_Q, TILE_Q), (tile + 1) * TILE_Q, rows, scale, kv_len, stride, True, D, TILE_K, WARP_SPECIALIZE, PRECISION, BARRIER)
-    else:
-        acc, l, m = _tiles(acc, l, m, q, K, V, 0, kv_len, rows, scale, kv_len, stride, ALWAYS_MASK, D, TILE_K, WARP_SPECIALIZE, PRECISION, BARRIER)
+        end = diagonal + TILE_Q
+        acc, l, m = tiles(
+            acc, l, m, q, K, V, diagonal, end, rows, scale, stride, True, D, TILE_K, SPECIALISED, PRECISION, BARRIER
+        )
     acc = acc / l[:, None]
     tl.store(LSE + head * q_len + rows, m + tl.math.log2(l))
     tl.store(Out + rows[:, None] * stride + dims[None, :], acc.to(Out.dtype.element_ty))
