@@ -63,4 +63,5 @@ def _by_registers(target: Target, demand: Demand) -> int:
 def _by_shared(target: Target, shared_bytes: int) -> int:
     if shared_bytes > target.shared_per_cta:
         return 0
-    return target.shared_per_sm // up(shared_bytes + target.shared_reserved, target.shared_unit)
+    taken = up(shared_bytes + target.shared_reserved, target.shared_unit)
+    return target.shared_per_sm // taken if taken else target.ctas_per_sm
