@@ -31,8 +31,7 @@ def has_empty_rows(case: Case) -> bool:
     covered = [0] * case.batch
     for row, _, q_len, _, k_len, offset in case.segments:
         covered[row] += q_len
-        ranges = (case.mask.key_range(i + offset, k_len) for i in range(q_len))
-        if any(low >= high for low, high in ranges):
+        if not all(case.mask.sees_any(i + offset, k_len) for i in range(q_len)):
             return True
     return min(covered) < case.q_len
 

@@ -212,8 +212,6 @@ class Record(Kept, frozen=True, kw_only=True):
             return None
         if not self.reason:
             return f"{self.status} needs a reason"
-        if self.status is Status.WRONG:
-            return None
         if self.measurement is not None:
             return f"{self.status} can't have a measurement"
         if self.status in (Status.UNSUPPORTED, Status.UNAVAILABLE) and self.agreement is not None:
@@ -231,7 +229,7 @@ class Record(Kept, frozen=True, kw_only=True):
         return cost(self.case)
 
 
-class Header(Kept, frozen=True, kw_only=True):
+class Header(Kept, frozen=True, kw_only=True, omit_defaults=False):
     """The first line of a run's file: what was to be done, where and by what."""
 
     schema: int = msgspec.field(default=SCHEMA)

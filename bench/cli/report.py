@@ -1,0 +1,111 @@
+"""``python -m bench report``: runs to a page, Markdown, JSON, CSV or an index."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from bench.records.schema import Run
+
+FORMATS = ("html", "md", "json", "csv", "index")
+
+
+class Unusable(click.ClickException):
+    """Input that can't be used: one line, exit 2."""
+
+    exit_code = 2
+
+
+@click.command(
+    epilog="Example: python -m bench report runs/today --baseline runs/last-week -o report.html",
+)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="RUN", help="Compare with this run.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where to write; html goes beside the first run otherwise, md, json and csv to stdout.",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
+@click.option("--reference", metavar="NAME", help="The implementation that speed-ups are measured against.")
+def report(
+    runs: tuple[Path, ...], baseline: Path | None, output: Path | None, form: str, reference: str | None
+) -> None:
+    """Render stored runs (folders or run.jsonl files) for people.
+
+    Several runs stand side by side. With --format index, RUN is a folder of runs
+    and gets an index.html.
+    """
+    try:
+        click.echo(_render(runs, baseline, output, form, reference), nl=False)
+    except OSError as error:
+        _refuse(f"can't write {error.filename or output}: {error.strerror or error}; give another file with -o")
+
+
+def _render(
+    paths: tuple[Path, ...], baseline: Path | None, output: Path | None, form: str, reference: str | None
+) -> str:
+    """What goes to stdout: the text itself, or the path of the file that holds it."""
+    if form == "index":
+        return f"{_index(paths)}\n"
+    runs = [_read(path) for path in paths]
+    before = _read(baseline) if baseline else None
+    if form == "html":
+        target = output or _beside(paths[0])
+        _write_html(runs, target, before, reference)
+        return f"{target}\n"
+    text = _text(runs, before, form, reference)
+    if output is None:
+        return text
+    output.write_text(text, encoding="utf-8")
+    return f"{output}\n"
+
+
+def _index(paths: tuple[Path, ...]) -> Path:
+    from reports.index import write_index
+
+    if len(paths) != 1 or not paths[0].is_dir():
+        _refuse(f"--format index takes one folder of runs, not {' '.join(map(str, paths))}")
+    return write_index(paths[0])
+
+
+def _read(path: Path) -> "Run":
+    from bench.records.store import StoreError, read_run
+
+    try:
+        return read_run(path)
+    except StoreError as error:
+        _refuse(str(error))
+
+
+def _beside(run: Path) -> Path:
+    return (run if run.is_dir() else run.parent) / "report.html"
+
+
+def _write_html(runs: list["Run"], target: Path, before: "Run | None", reference: str | None) -> None:
+    from reports.html import write_report
+
+    try:
+        write_report(runs, target, baseline=before, reference_implementation=reference)
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _text(runs: list["Run"], before: "Run | None", form: str, reference: str | None) -> str:
+    from reports import markdown, tables
+
+    if form == "csv":
+        return tables.to_csv(runs)
+    if form == "json":
+        return tables.to_json(runs)
+    try:
+        return markdown.render(runs, before, reference_implementation=reference)
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _refuse(message: str) -> NoReturn:
+    raise Unusable(" ".join(message.split()))

@@ -1,0 +1,137 @@
+"""The page: one self-contained file with the words, the charts and every record."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup, escape
+
+from bench.records.schema import Run
+from reports.compare import COARSE
+from reports.payload import as_script, payload
+from reports.pictures import pictures
+from reports.units import listed
+from reports.words import plain, summary
+
+SCRIPTS = ("core.js", "tables.js", "charts.js", "main.js")
+STYLES = ("base.css", "report.css")
+SHOWN_LINES = 8
+
+HEADINGS = {
+    "Wrong": "Is anything wrong?",
+    "Use": "What to use",
+    "Not run": "What could not be run",
+    "Trust": "How far to trust this",
+    "Baseline": "Against the baseline",
+}
+SECTIONS = (
+    ("answer", "Answer"),
+    ("map", "Fastest"),
+    ("curves", "Length"),
+    ("gqa", "GQA"),
+    ("roofline", "Roofline"),
+    ("agreement", "Agreement"),
+    ("support", "Support"),
+    ("masks", "Masks"),
+    ("baseline", "Baseline"),
+    ("history", "History"),
+    ("records", "Records"),
+    ("machine", "Machine"),
+)
+ROOFLINE = (
+    "FLOPs and bytes are the least that the case needs, the same for every implementation; "
+    "of points at nearly one intensity the best is shown."
+)
+BASELINE = (
+    f"Time over the baseline's time, right of 1 is slower; the bar is the interval. Two stored runs can show "
+    f"{COARSE - 1:.0%} or more: triangles are changes, circles are none, open circles can't be told."
+)
+
+
+def write_report(
+    runs: Sequence[Run],
+    path: Path,
+    *,
+    baseline: Run | None = None,
+    reference_implementation: str | None = None,
+) -> None:
+    """Write the page about `runs` to `path`, making its folder.
+
+    `baseline` adds a comparison; `reference_implementation` is what speed-ups are
+    against. Raises ValueError for a reference that no record has, OSError where
+    the file can't be written.
+    """
+    page = render(runs, baseline=baseline, reference_implementation=reference_implementation)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def render(runs: Sequence[Run], *, baseline: Run | None = None, reference_implementation: str | None = None) -> str:
+    """The page as text."""
+    said = summary(runs, baseline=baseline, reference_implementation=reference_implementation)
+    values = payload(said, runs, baseline)
+    masks = pictures(runs)
+    shown = {
+        "masks": bool(masks),
+        "baseline": baseline is not None,
+        "history": bool(values["history"]),
+        "gqa": bool(values["gqa"]),
+    }
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=f"Attention on {listed(list(dict.fromkeys(plain(run.header.environment.device_name) for run in runs)))}",
+            said=said,
+            headings=HEADINGS,
+            shown_lines=SHOWN_LINES,
+            sections=[(anchor, name) for anchor, name in SECTIONS if shown.get(anchor, True)],
+            runs=runs,
+            labels=values["runs"],
+            masks=masks,
+            baseline=baseline,
+            shows=shown,
+            aggregated="",
+            roofline_note=ROOFLINE,
+            baseline_note=BASELINE,
+            styles=Markup("\n").join(inline(name) for name in STYLES),
+            theme=inline("theme.js"),
+            scripts=[inline(name) for name in SCRIPTS],
+            plotly=plotly_script(),
+            payload=Markup(as_script(values)),  # noqa: S704  # as_script leaves no "<"
+        )
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Templates that escape everything and refuse a name they don't know."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["words"] = with_code
+    return made
+
+
+def with_code(text: str) -> Markup:
+    """Text for HTML in which `backticks` become code elements; everything in it is escaped."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    marked = [Markup("<code>{}</code>").format(part) if odd % 2 else escape(part) for odd, part in enumerate(parts)]
+    return Markup("").join(marked)
+
+
+def inline(name: str) -> Markup:
+    """A file of ``static/`` as it is; it is ours and holds no data."""
+    return Markup(files("reports").joinpath("static", name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
+
+
+def plotly_script() -> Markup:
+    """plotly.js from the plotly package, safe inside a script element."""
+    text = files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+    return Markup(text.replace("</script", "<\\/script"))  # noqa: S704  # the plotly package's own file

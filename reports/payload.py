@@ -1,0 +1,209 @@
+"""What the page's script works on: every record once, by column, and how records group into charts.
+
+The script selects and lays out; every figure, rank and grouping in here was
+computed by Python. Text columns are lists of codes into their values.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from bench.records.schema import Run
+from reports.choices import ranked
+from reports.compare import compare
+from reports.peaks import roofs
+from reports.units import SCALES, length, log_ticks
+from reports.words import Summary, plain
+
+CODED = (
+    "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",
+    "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock",
+)  # fmt: skip
+NUMBERS = (
+    "run_index", "q_len", "kv_len", "length", "gqa", "median_ns", "low_ns", "high_ns", "first_call_ns",
+    "peak_bytes", "tflop_s", "gb_s", "intensity", "share_of_budget", "seed", "samples", "rank", "expected", "got",
+)  # fmt: skip
+MEASURES = {"median_ns": "time", "first_call_ns": "time", "peak_bytes": "bytes", "tflop_s": "rate"}
+LONGEST_TEXT = 400
+MOST_SAMPLES = 300_000
+
+
+def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[str, Any]:
+    """Everything that the page's script needs, as plain JSON values."""
+    rows = said.rows.reset_index(drop=True)
+    ranks = ranked(rows)
+    rows["rank"], rows["tied"] = ranks["rank"], ranks["tied"]
+    names = _implementations(rows, runs)
+    return {
+        "scales": SCALES,
+        "lengths": {str(int(n)): length(n) for n in sorted(rows["length"].dropna().unique())},
+        "ticks": {name: _ticks(rows[name], kind) for name, kind in MEASURES.items()},
+        "implementations": names,
+        "quoted": {name: shlex.quote(name) for name in names if shlex.quote(name) != name},
+        "command": "python -m bench check --impl {impl} --case {case} --seed {seed}",
+        "runs": [run_label(run) for run in runs],
+        "created": [run.header.created for run in runs],
+        "machines": [run.header.environment.fingerprint for run in runs],
+        "reference": said.reference,
+        "families": list(dict.fromkeys(family for shares in rows["families"] for family in shares)),
+        "count": len(rows),
+        "columns": _columns(rows),
+        "panels": panels(rows),
+        "winners": winners(rows),
+        "gqa": gqa_panels(rows),
+        "forest": forest(rows, runs, baseline),
+        "history": history(rows, runs),
+        "roofs": [asdict(roof) for roof in roofs(runs)],
+    }
+
+
+def as_script(value: object) -> str:
+    """JSON that can stand inside a script element: no ``<``, no line separators, no NaN."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def run_label(run: Run) -> str:
+    """How a run is told from its neighbours: machine, day and time, revision."""
+    machine = run.header.environment
+    revision = f", {machine.commit[:8]}" if machine.commit else ""
+    return f"{plain(machine.device_name)}, {plain(run.header.created[:16].replace('T', ' '))}{plain(revision)}"
+
+
+def _implementations(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
+    planned = (name for run in runs for name in run.header.implementations)
+    return list(dict.fromkeys([*planned, *rows["implementation"].dropna()]))
+
+
+def number(value: object, significant: int = 6) -> float | int | str | None:
+    """A JSON number; None where there is none, the word ``inf`` for what no budget holds."""
+    if value is None or isinstance(value, str) or pd.isna(value):  # type: ignore[call-overload]  # a scalar
+        return value if isinstance(value, str) else None
+    real = float(value)  # type: ignore[arg-type]  # a scalar
+    if math.isinf(real):
+        return "inf" if real > 0 else "-inf"
+    rounded = float(f"{real:.{significant}g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _columns(rows: pd.DataFrame) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: _coded(rows[name]) for name in CODED}
+    columns |= {name: [number(value) for value in rows[name]] for name in NUMBERS}
+    columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
+    columns["shares"] = [{name: number(share, 3) for name, share in shares.items()} for shares in rows["families"]]
+    columns["permille"] = _samples(rows)
+    return columns
+
+
+def _coded(column: pd.Series) -> dict[str, Any]:
+    texts = column.map(_text)
+    codes, values = pd.factorize(texts)
+    return {"codes": codes.tolist(), "values": list(values)}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        value = "; ".join(map(str, value)) if value and isinstance(value[0], str) else str(value or "")
+    text = "" if value is None or value != value else str(value)  # noqa: PLR0124  # NaN is what differs from itself
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… (all of it is in the run's file)"
+
+
+def _samples(rows: pd.DataFrame) -> list[list[int]]:
+    """Raw samples as parts in a thousand off the median; every k-th where there are very many."""
+    total = int(rows["samples"].fillna(0).sum())
+    step = max(1, -(-total // MOST_SAMPLES))
+    return [
+        [round(1000 * (sample / median - 1)) for sample in samples[::step]] if samples else []
+        for samples, median in zip(rows["samples_ns"], rows["median_ns"], strict=True)
+    ]
+
+
+def _ticks(column: pd.Series, kind: str) -> dict[str, Any]:
+    seen = column.dropna().astype(float)
+    seen = seen[seen > 0]
+    if seen.empty:
+        return {"values": [], "texts": []}
+    values, texts = log_ticks(float(seen.min()), float(seen.max()), kind)
+    return {"values": values, "texts": texts}
+
+
+def panels(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """A panel for each run and series that was timed: its lines, each the rows of one implementation by length."""
+    usable = rows[rows["median_ns"].notna() & (rows["status"] == "PASSED")].sort_values("length", kind="stable")
+    found = []
+    for (run, series), group in usable.groupby(["run_index", "series"], sort=False):
+        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
+        found.append({"run": int(run), "series": series, "lines": lines, "points": len(group)})
+    return sorted(found, key=lambda panel: (panel["run"], -len({n for _, ids in panel["lines"] for n in ids})))
+
+
+def winners(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row for each run and series, a cell for each case: the rows that are right and timed, fastest first."""
+    usable = rows[rows["rank"].notna()].sort_values("rank", kind="stable")
+    found = []
+    for (run, series), group in usable.groupby(["run_index", "series"], sort=False):
+        cells = [
+            [int(part["length"].iloc[0]), part.index.tolist()] for _, part in group.groupby("case", sort=False)
+        ]
+        found.append({"run": int(run), "series": series, "cells": sorted(cells)})
+    return sorted(found, key=lambda row: (row["run"], -len(row["cells"])))
+
+
+def gqa_panels(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Panels over the GQA ratio: cases that differ in kv_heads alone, where there are two ratios or more."""
+    same = ["run_index", "phase", "mask", "layout_kind", "batch", "q_heads", "q_len", "kv_len", "head_dim",
+            "v_head_dim", "dtype", "direction", "bias", "strides"]  # fmt: skip
+    usable = rows[rows["rank"].notna()].sort_values("gqa", kind="stable")
+    found = []
+    for key, group in usable.groupby(same, sort=False):
+        if group["gqa"].nunique() < 2:
+            continue
+        assert isinstance(key, tuple)
+        run, phase, mask, _, _, heads, _, kv_len, dim, _, dtype, direction, *_ = key
+        title = f"{mask} {phase} at {length(kv_len)}, {heads} heads of {dim}, {dtype}"
+        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
+        found.append({
+            "run": int(run), "series": title + ("" if direction == "fwd" else f", {direction}"), "lines": lines,
+            "ratios": int(group["gqa"].nunique()),
+        })  # fmt: skip
+    return sorted(found, key=lambda panel: -panel["ratios"])[:60]
+
+
+def forest(rows: pd.DataFrame, runs: Sequence[Run], baseline: Run | None) -> list[dict[str, Any]]:
+    """Each record against the baseline: its row (None where only the baseline has it), ratio, interval, verdict."""
+    if baseline is None:
+        return []
+    found = []
+    for index, run in enumerate(runs):
+        mine = rows[rows["run_index"] == index]
+        places = {
+            key: place
+            for place, key in zip(mine.index, zip(mine["case"], mine["implementation"], strict=True), strict=True)
+        }
+        for row in compare(run, baseline).itertuples():
+            found.append({
+                "row": places.get((row.case, row.implementation)),
+                "case": _text(row.case), "implementation": _text(row.implementation),
+                "ratio": number(row.ratio), "low": number(row.low), "high": number(row.high),
+                "verdict": row.verdict, "before": _text(row.status_before),
+            })  # fmt: skip
+    return found
+
+
+def history(rows: pd.DataFrame, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """For each case and machine seen in two runs or more: its lines over the runs, oldest first."""
+    if len(runs) < 2:
+        return []
+    usable = rows[rows["rank"].notna()].sort_values("created", kind="stable")
+    found = []
+    for (machine, case), group in usable.groupby(["fingerprint", "case"], sort=False):
+        if group["run_index"].nunique() < 2:
+            continue
+        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
+        found.append({"machine": machine, "case": _text(case), "lines": lines})
+    return found

@@ -1,0 +1,60 @@
+"""Kernels that break the process they run in, each in its own way."""
+
+import contextlib
+import ctypes
+import os
+import sys
+import time
+
+import torch
+
+
+def segfaults(q, k, v, *, causal=False):
+    ctypes.string_at(0)
+
+
+def hangs(q, k, v, *, causal=False):
+    time.sleep(3600)
+
+
+def exits(q, k, v, *, causal=False):
+    sys.exit(3)
+
+
+def leaves_at_once(q, k, v, *, causal=False):
+    os._exit(7)
+
+
+class Unpicklable(Exception):
+    def __reduce__(self):
+        raise TypeError("this error can't be pickled")
+
+
+def raises_unpicklable(q, k, v, *, causal=False):
+    raise Unpicklable("what a strange error")
+
+
+def out_of_memory(q, k, v, *, causal=False):
+    return torch.empty(1 << 46)
+
+
+def forks(q, k, v, *, causal=False):
+    os.fork()
+    raise ValueError("both of us raise this")
+
+
+def changes_default_dtype(q, k, v, *, causal=False):
+    torch.set_default_dtype(torch.float64)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+def closes_stdin(q, k, v, *, causal=False):
+    sys.stdin.close()
+    with contextlib.suppress(OSError):  # it is closed the second time
+        os.close(0)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+def writes_into_q(q, k, v, *, causal=False):
+    q *= q.shape[-1] ** -0.5
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True, scale=1.0)
