@@ -76,7 +76,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 @click.command(
-    epilog="Example: python -m bench codegen triton_fused --target sm_90 --head-dim 128 --gate committed"
+    "codegen", epilog="Example: python -m bench codegen triton_fused --target sm_90 --head-dim 128 --gate committed"
 )
 @click.argument("kernels", nargs=-1, metavar="[KERNEL]...")
 @click.option("--target", "targets", default=",".join(target.SHIPPED), show_default=True, help="GPUs.")
@@ -92,7 +92,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 @click.option("--json", "json_file", metavar="FILE", help="Write the facts; - is standard output.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one for each core.")
 @click.option("--no-cache", is_flag=True, help="Compile everything anew.")
-def codegen(
+def command(
     kernels: tuple[str, ...],
     targets: str,
     head_dims: str,

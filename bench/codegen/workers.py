@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -70,10 +71,16 @@ def _alone(recipe: Recipe, keep: bool, root: str | None) -> Facts:
 
 
 def _reason(error: BaseException) -> str:
-    """The last line that says something, with the type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
-    return f"{type(error).__name__}: {said[:300]}"
+    """The type, and of a long message the lines that say something: the first, errors, the last.
+
+    An error in a function that a kernel calls is wrapped in one of the same type for each call.
+    """
+    while isinstance(error.__cause__, type(error)):
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    telling = [line for line in lines[1:-1] if re.search(r"\b(error|fatal)\b", line, re.IGNORECASE)]
+    said = dict.fromkeys((lines[0], *telling[:2], lines[-1]))
+    return f"{type(error).__name__}: {' '.join(said)[:400]}"
 
 
 def _pool(jobs: int, root: str | None) -> ProcessPoolExecutor:

@@ -54,7 +54,10 @@ EDITS = {
         "    D: tl.constexpr,\n    TILE_Q: tl.constexpr,\n",
         "    TILE_Q: tl.constexpr,\n    D: tl.constexpr,\n",
     ),
-    "a constant more": ("    BARRIER: tl.constexpr = False,\n", "    BARRIER: tl.constexpr = False,\n    NEW: tl.constexpr = 1,\n"),
+    "a constant more": (
+        "    BARRIER: tl.constexpr = False,\n",
+        "    BARRIER: tl.constexpr = False,\n    NEW: tl.constexpr = 1,\n",
+    ),
     "factors swapped": ("l * alpha + tl.sum(p, 1)", "alpha * l + tl.sum(p, 1)"),
     "summands swapped": ("l * alpha + tl.sum(p, 1)", "tl.sum(p, 1) + l * alpha"),
     "a statement split": ("l = l * alpha + tl.sum(p, 1)", "row = tl.sum(p, 1)\n        l = l * alpha + row"),
@@ -71,7 +74,10 @@ EDITS = {
     "a keyword": ("tl.max(s, 1)", "tl.max(s, axis=1)"),
     "more digits": ("1.44269504", "1.4426950408889634"),
     "infinity spelt otherwise": ('-float("inf")', 'float("-inf")'),
-    "an unused helper": ("@triton.jit\ndef forward", "@triton.jit\ndef unused(x):\n    return x\n\n\n@triton.jit\ndef forward"),
+    "an unused helper": (
+        "@triton.jit\ndef forward",
+        "@triton.jit\ndef unused(x):\n    return x\n\n\n@triton.jit\ndef forward",
+    ),
     "a static assertion": ("    head = tl", "    tl.static_assert(D <= 256)\n    head = tl"),
 }
 """Edits of the source as text; 'a parameter renamed' and a row more in the table are made in the test."""
