@@ -11,8 +11,9 @@ Arguments that travel together are tuples:
 - `change`: what is done to a dot product, see `tiles.scores`.
 """
 
-# mypy: disable-error-code="no-untyped-def,misc,no-any-return"
-# ruff: noqa: ANN001, ANN201  (Triton reads annotations: only tl.constexpr may stand there)
+# Triton reads annotations, so that only tl.constexpr may stand in a kernel:
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# ruff: noqa: ANN001, ANN201
 
 import triton
 import triton.language as tl
@@ -80,15 +81,11 @@ def sweep(
                     acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED
                 )
                 raw = coming
-            acc, total, top = absorb(
-                acc, total, top, raw, values, rows, change, last, TILE_K, DV, DV_PAD, MASKED
-            )
+            acc, total, top = absorb(acc, total, top, raw, values, rows, change, last, TILE_K, DV, DV_PAD, MASKED)
     else:
         for first in range(start, stop, TILE_K):
             raw = similarity(q, keys, rows, first, TILE_K, D, D_PAD, MASKED)
-            acc, total, top = absorb(
-                acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED
-            )
+            acc, total, top = absorb(acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED)
     return acc, total, top
 
 
