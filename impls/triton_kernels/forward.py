@@ -28,8 +28,8 @@ from impls.triton_kernels.tiles import (
 def forward(
     q, k, v, out, lse, bias, slopes, sinks, lengths, key_starts, table,
     stride_qb, stride_qh, stride_qm, stride_qd,
-    stride_kb, stride_kh, stride_kn, stride_kd,
-    stride_vb, stride_vh, stride_vn, stride_vd,
+    stride_kb, stride_kh, stride_kn: tl.constexpr, stride_kd,
+    stride_vb, stride_vh, stride_vn: tl.constexpr, stride_vd,
     stride_ob, stride_oh, stride_om, stride_od,
     stride_bb, stride_bh, stride_bm, stride_bn,
     stride_tb, groups, q_len, kv_len, page, left, right, prefix, scale, softcap,
