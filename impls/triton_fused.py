@@ -48,7 +48,7 @@ def prepare(inputs: Inputs) -> Call:
     case, problem = inputs.case, launch.problem_of(inputs)
     q, k, v = inputs.q, inputs.k, inputs.v
     if case.direction != "fwd":
-        return lambda: Outputs(*launch.Attention.apply(q, k, v, problem))
+        return lambda: Outputs(*launch.attend(problem, q, k, v))
     few = case.q_len <= launch.DECODE_QUERIES and not isinstance(case.layout, Packed)
     run = launch.run_decode if few else launch.run_forward
     return lambda: Outputs(*run(problem, q, k, v))

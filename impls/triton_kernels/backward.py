@@ -6,8 +6,9 @@ additions; the scores are computed twice. Names follow Dao et al. (2022),
 appendix B.4: P the weights, dP = dO V^T, dS = P * (dP - delta), delta = rowsum(dO * O).
 """
 
-# mypy: disable-error-code="no-untyped-def,misc,no-any-return"
-# ruff: noqa: ANN001, ANN201  (Triton reads annotations: only tl.constexpr may stand there)
+# Triton reads annotations, so that only tl.constexpr may stand in a kernel:
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# ruff: noqa: ANN001, ANN201
 
 import triton
 import triton.language as tl

@@ -1,4 +1,4 @@
-"""Tile sizes by kernel, architecture and head_dim: the first of each entry is the default, the rest are tried on a GPU.
+"""Tile sizes by kernel, architecture and head_dim: first the default, then what else is tried on a GPU.
 
 Imports no triton. Figures that a reason speaks of are in docs/triton_fused.md.
 """
@@ -28,14 +28,18 @@ class Config:
 
 INTERPRETED = Config(32, 32, 1, 1, reason="small, so that a test's few queries and keys still make several tiles")
 
+LAST_RESORT = Config(32, 32, 4, 1, reason="one stage of the smallest tiles: where no row of the table fits")
+
 SHARED_BYTES = {80: 166912, 86: 101376, 87: 166912, 89: 101376, 90: 232448, 100: 232448, 103: 232448, 120: 101376}
-"""Shared memory that one block may use, by compute capability (CUDA programming guide, technical specifications)."""
+"""Shared memory that one block may use, by compute capability (CUDA programming guide, compute capabilities)."""
 
 PHASES = ("forward", "backward_dq", "backward_dkv", "decode")
 
 _TABLE: dict[tuple[str, int, int], tuple[Config, ...]] = {
     ("forward", 80, 64): (
-        Config(128, 64, 4, 2, reason="32 queries a warp: each key fragment read from shared memory serves two MMAs"),
+        Config(
+            128, 64, 4, 2, reason="32 queries a warp: each key fragment read from shared memory serves two MMAs"
+        ),
         Config(128, 128, 8, 2, reason="longer tiles of keys for long rows"),
         Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
     ),
@@ -49,12 +53,16 @@ _TABLE: dict[tuple[str, int, int], tuple[Config, ...]] = {
         Config(128, 32, 8, 2, reason="the same a warp, half the reads of K and V"),
     ),
     ("forward", 90, 64): (
-        Config(128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"),
+        Config(
+            128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"
+        ),
         Config(128, 128, 8, 3, reason="a deeper pipeline in place of scores ahead"),
         Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
     ),
     ("forward", 90, 128): (
-        Config(128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"),
+        Config(
+            128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"
+        ),
         Config(128, 128, 8, 2, reason="fewer registers than with scores ahead"),
         Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
     ),
@@ -125,7 +133,9 @@ _SAME_AS = {"backward_dq": {100: 90}, "backward_dkv": {100: 90}, "decode": {90: 
 """Rows that stand for another family too: nothing measured asks for a difference yet."""
 
 _FLOAT32 = {
-    "forward": Config(32, 32, 4, 1, reason="float32 products run on the plain cores: small tiles stay in registers"),
+    "forward": Config(
+        32, 32, 4, 1, reason="float32 products run on the plain cores: small tiles stay in registers"
+    ),
     "backward_dq": Config(32, 16, 4, 1, reason="as the forward, with one more operand"),
     "backward_dkv": Config(16, 32, 4, 1, reason="as the forward, with two more operands"),
     "decode": Config(16, 32, 4, 1, reason="memory bound, and without tensor cores"),
@@ -142,7 +152,7 @@ def candidates(phase: str, capability: int, width: int, element_bytes: int) -> t
     own = family(capability)
     rows = _TABLE[phase, _SAME_AS.get(phase, {}).get(own, own), 64 if width <= 64 else 128 if width <= 128 else 256]
     fitting = [c for c in rows if shared_bytes(phase, c, width, element_bytes) <= limit(capability)]
-    return tuple(fitting) or (_smallest(phase, rows),)
+    return tuple(fitting) or (LAST_RESORT,)
 
 
 def family(capability: int) -> int:
@@ -159,12 +169,13 @@ def limit(capability: int) -> int:
 
 
 def shared_bytes(phase: str, config: Config, width: int, element_bytes: int) -> int:
-    """Shared memory the kernel takes at most: the tile that stays, and two operands for each stage."""
+    """Shared memory the kernel takes, nearly: the tiles that stay, and two operands for each stage.
+
+    Scores ahead hold one more tile of keys, and a backward keeps P or dS for a
+    transposed product. Bias tiles come on top; `tuning` meets what is not foreseen.
+    """
     stays, streams = (config.tile_q, config.tile_k) if phase != "backward_dkv" else (config.tile_k, config.tile_q)
     held = 2 * stays if phase.startswith("backward") else stays
-    return element_bytes * width * (held + 2 * streams * config.num_stages)
-
-
-def _smallest(phase: str, rows: tuple[Config, ...]) -> Config:
-    """One stage and 32 x 32: what every device has room for."""
-    return Config(32, 32, 4, 1, reason=f"no row of the {phase} table fits: {rows[-1].label} is too large here")
+    lines = held + 2 * streams * config.num_stages + (streams if config.ahead else 0)
+    weights = config.tile_q * config.tile_k if phase.startswith("backward") else 0
+    return element_bytes * (width * lines + weights)

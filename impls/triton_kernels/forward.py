@@ -4,8 +4,9 @@ Source: Dao (2023), FlashAttention-2, algorithm 1. K and V are never repeated:
 query head h reads key/value head ``h // groups``.
 """
 
-# mypy: disable-error-code="no-untyped-def,misc,no-any-return"
-# ruff: noqa: ANN001, ANN201  (Triton reads annotations: only tl.constexpr may stand there)
+# Triton reads annotations, so that only tl.constexpr may stand in a kernel:
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# ruff: noqa: ANN001, ANN201
 
 import triton
 import triton.language as tl
@@ -27,8 +28,8 @@ from impls.triton_kernels.tiles import (
 def forward(
     q, k, v, out, lse, bias, slopes, sinks, lengths, key_starts, table,
     stride_qb, stride_qh, stride_qm, stride_qd,
-    stride_kb, stride_kh, stride_kn, stride_kd,
-    stride_vb, stride_vh, stride_vn, stride_vd,
+    stride_kb, stride_kh, stride_kn: tl.constexpr, stride_kd,
+    stride_vb, stride_vh, stride_vn: tl.constexpr, stride_vd,
     stride_ob, stride_oh, stride_om, stride_od,
     stride_bb, stride_bh, stride_bm, stride_bn,
     stride_tb, groups, q_len, kv_len, page, left, right, prefix, scale, softcap,
@@ -82,4 +83,6 @@ def forward(
 
     o_base = head_base(out, row, head, q_start, stride_ob, stride_oh, stride_om)
     store_tile(o_base, (stride_om, stride_od), first, queries, result, TILE_Q, DV, DV_PAD)
-    tl.store(lse + (row * tl.num_programs(1) + head) * q_len + q_start + lines, log2_sum * LN2, mask=lines < queries)
+    tl.store(
+        lse + (row * tl.num_programs(1) + head) * q_len + q_start + lines, log2_sum * LN2, mask=lines < queries
+    )

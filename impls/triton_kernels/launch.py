@@ -1,6 +1,7 @@
 """From tensors to kernel launches: arguments by name, grids, and the autograd function."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +95,7 @@ def problem_of(inputs: Inputs) -> Problem:
 
 def padded(head_dim: int) -> int:
     """The width of a tile that holds `head_dim`: a power of two, 16 or more, as tl.dot wants."""
-    return max(16, triton.next_power_of_2(head_dim))
+    return max(16, 1 << (head_dim - 1).bit_length())
 
 
 def run_forward(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,7 +180,13 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        return *run_backward(ctx.problem, *ctx.saved_tensors, grads[0]), None
+        q, k, v, out, lse = ctx.saved_tensors
+        return *run_backward(ctx.problem, q, k, v, out, lse, grads[0]), None
+
+
+def attend(problem: Problem, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """`run_forward`, with a graph behind `out`."""
+    return Attention.apply(q, k, v, problem)  # type: ignore[no-untyped-call,no-any-return]  # torch leaves it untyped
 
 
 def _launch(
@@ -188,7 +195,9 @@ def _launch(
     """Launch with those of `arguments` that the kernel names."""
     known = arguments | {"TILE_Q": config.tile_q, "TILE_K": config.tile_k} | constants
     own = {name: known[name] for name in kernel.arg_names}
-    kernel[grid](**own, num_warps=config.num_warps, num_stages=config.num_stages)
+    device = arguments["lse" if kernel is merge else "q"].device
+    with torch.cuda.device(device) if device.type == "cuda" else nullcontext():  # Triton takes the current one
+        kernel[grid](**own, num_warps=config.num_warps, num_stages=config.num_stages)
 
 
 def _config(phase: str, problem: Problem, launch: Callable[[Config], None]) -> Config:

@@ -11,8 +11,9 @@ Arguments that travel together are tuples:
 - `change`: what is done to a dot product, see `tiles.scores`.
 """
 
-# mypy: disable-error-code="no-untyped-def,misc,no-any-return"
-# ruff: noqa: ANN001, ANN201  (Triton reads annotations: only tl.constexpr may stand there)
+# Triton reads annotations, so that only tl.constexpr may stand in a kernel:
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# ruff: noqa: ANN001, ANN201
 
 import triton
 import triton.language as tl
@@ -28,6 +29,17 @@ def similarity(
     base, strides, pages = keys
     k = load_tile(base, strides, pages, first, rows[3], rows[4], TILE_K, D, D_PAD, MASKED)
     return dot(q, k.T)
+
+
+@triton.jit
+def partial_sums(weights):
+    """Four sums a row, ``[ROWS, 4]``: each thread adds what it holds, and lanes meet once, in `finish`.
+
+    In the layout of an MMA's result four lanes share a row, two columns in eight
+    each, so that these sums move nothing between lanes.
+    """
+    parts = tl.reshape(weights, (weights.shape[0], weights.shape[1] // 8, 8))
+    return tl.sum(parts, 1)
 
 
 @triton.jit
@@ -53,7 +65,7 @@ def absorb(
         shift = tl.where(new_top == -float("inf"), 0.0, new_top)
     weights = tl.exp2(x * unit - shift[:, None])
     shrink = tl.exp2(top - shift)
-    total = total * shrink + tl.sum(weights, 1)
+    total = total * shrink[:, None] + partial_sums(weights)
     v = load_tile(base, strides, pages, first, low, high, TILE_K, DV, DV_PAD, MASKED)
     acc = dot(weights.to(v.dtype), v, acc * shrink[:, None])
     return acc, total, new_top
@@ -80,15 +92,11 @@ def sweep(
                     acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED
                 )
                 raw = coming
-            acc, total, top = absorb(
-                acc, total, top, raw, values, rows, change, last, TILE_K, DV, DV_PAD, MASKED
-            )
+            acc, total, top = absorb(acc, total, top, raw, values, rows, change, last, TILE_K, DV, DV_PAD, MASKED)
     else:
         for first in range(start, stop, TILE_K):
             raw = similarity(q, keys, rows, first, TILE_K, D, D_PAD, MASKED)
-            acc, total, top = absorb(
-                acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED
-            )
+            acc, total, top = absorb(acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED)
     return acc, total, top
 
 
@@ -117,15 +125,16 @@ def attend(
 @triton.jit
 def begin(sinks, head, ROWS: tl.constexpr, DV_PAD: tl.constexpr):
     """(acc, total, top) before any key; a sink is one more logit without a value (gpt-oss)."""
-    acc, total = tl.zeros((ROWS, DV_PAD), tl.float32), tl.zeros((ROWS,), tl.float32)
-    top = total - float("inf")
+    acc, total = tl.zeros((ROWS, DV_PAD), tl.float32), tl.zeros((ROWS, 8), tl.float32)
+    top = tl.full((ROWS,), -float("inf"), tl.float32)
     if sinks is not None:
-        total, top = total + 1.0, total + tl.load(sinks + head) * LOG2E
+        total, top = total + 0.125, tl.zeros((ROWS,), tl.float32) + tl.load(sinks + head) * LOG2E
     return acc, total, top
 
 
 @triton.jit
 def finish(acc, total, top):
     """(output, log-sum-exp in base 2); a row without keys gives (0, -inf)."""
-    safe = tl.where(total == 0.0, 1.0, total)
+    whole = tl.sum(total, 1)
+    safe = tl.where(whole == 0.0, 1.0, whole)
     return acc / safe[:, None], top + tl.log2(safe)

@@ -5,8 +5,9 @@ stands for ``x * log2(e)``. Visible keys of a query are one range, for every
 mask that the kernels know (full, causal, window, prefix): see `key_range`.
 """
 
-# mypy: disable-error-code="no-untyped-def,misc,no-any-return"
-# ruff: noqa: ANN001, ANN201  (Triton reads annotations: only tl.constexpr may stand there)
+# Triton reads annotations, so that only tl.constexpr may stand in a kernel:
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# ruff: noqa: ANN001, ANN201
 
 import triton
 import triton.language as tl
@@ -88,7 +89,7 @@ def stages(first_low, first_high, last_low, last_high, TILE: tl.constexpr):
 
 @triton.jit
 def head_base(x, row, head, first, stride_row, stride_head, stride_line):
-    """Where line `first` of this batch row and head begins, in 64 bits: big tensors have more than 2^31 elements."""
+    """Where line `first` of this batch row and head begins, in 64 bits: tensors may hold over 2^31 elements."""
     row, head, first = tl.cast(row, tl.int64), tl.cast(head, tl.int64), tl.cast(first, tl.int64)
     return x + (row * stride_row + head * stride_head + first * stride_line)
 
@@ -157,9 +158,7 @@ def load_tile(
 
 
 @triton.jit
-def store_tile(
-    base, strides, first, high, tile, ROWS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr
-):
+def store_tile(base, strides, first, high, tile, ROWS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr):
     """Write rows ``[first, min(first + ROWS, high))``, columns below WIDTH, in the dtype of `base`."""
     stride_row, stride_column = strides
     lines, columns = tl.arange(0, ROWS), tl.arange(0, PADDED)
@@ -171,7 +170,7 @@ def store_tile(
 
 @triton.jit
 def tanh(x):
-    """tanh without cancellation near 0 (Cephes' polynomial below 0.625, else through exp2)."""
+    """Hyperbolic tangent without cancellation near 0 (Cephes' polynomial below 0.625, else through exp2)."""
     square = x * x
     small = -5.70498872745e-3 * square + 2.06390887954e-2
     small = small * square - 5.37397155531e-2

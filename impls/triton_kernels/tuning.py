@@ -1,13 +1,15 @@
 """Which configuration this GPU likes best: each candidate is timed once a kind of case, and the choice is kept."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import triton
 from triton.runtime.errors import OutOfResources
 
 from impls.contract import Case
-from impls.triton_kernels.configs import Config
+from impls.triton_kernels.configs import LAST_RESORT, Config
 
 WARMUP_MS = 10
 MEASURE_MS = 40
@@ -43,9 +45,9 @@ _CHOSEN: dict[Key, Config] = {}
 
 
 def pick(key: Key, candidates: tuple[Config, ...], launch: Callable[[Config], None]) -> Config:
-    """The fastest of `candidates` for `key`, timed on first use; raises OutOfResources where none can run."""
+    """The fastest of `candidates` for `key`, timed on first use; the last resort where none has room."""
     if key not in _CHOSEN:
-        _CHOSEN[key] = candidates[0] if len(candidates) == 1 else _fastest(candidates, launch)
+        _CHOSEN[key] = _fastest(candidates, launch) or LAST_RESORT
     return _CHOSEN[key]
 
 
@@ -54,21 +56,18 @@ def chosen() -> dict[str, str]:
     return {_name(key): config.label for key, config in _CHOSEN.items()}
 
 
-def _fastest(candidates: tuple[Config, ...], launch: Callable[[Config], None]) -> Config:
-    """Time each candidate; one that the device has no room for is passed over (Triton raises before it launches)."""
+def _fastest(candidates: tuple[Config, ...], launch: Callable[[Config], None]) -> Config | None:
+    """Time each candidate; one that the device has no room for is passed over: Triton raises before it launches."""
     taken_ms: dict[Config, float] = {}
-    refusal: OutOfResources | None = None
     for config in candidates:
-        try:
-            taken_ms[config] = triton.testing.do_bench(
-                lambda config=config: launch(config), warmup=WARMUP_MS, rep=MEASURE_MS, return_mode="median"
-            )
-        except OutOfResources as error:
-            refusal = error
-    if not taken_ms:
-        assert refusal is not None, "there is at least one candidate"
-        raise refusal
-    return min(taken_ms, key=lambda config: taken_ms[config])
+        with suppress(OutOfResources):
+            taken_ms[config] = _milliseconds(partial(launch, config))
+    return min(taken_ms, key=lambda config: taken_ms[config], default=None)
+
+
+def _milliseconds(call: Callable[[], None]) -> float:
+    """Median time of `call` on the current GPU, its compilation not counted."""
+    return float(triton.testing.do_bench(call, warmup=WARMUP_MS, rep=MEASURE_MS, return_mode="median"))
 
 
 def _name(key: Key) -> str:
