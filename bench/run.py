@@ -6,23 +6,33 @@ from time import perf_counter
 
 import msgspec
 
-from bench.records.schema import Agreement, Measurement, Record, Status
+from bench.records.schema import Agreement, Conditions, Measurement, Peaks, Record, Status
+from bench.timing.conditions import Watch
 from bench.timing.process import Pool
 from bench.timing.rounds import Contestant, Effort, contest
-from bench.timing.status import WorkerFailure, status_of
+from bench.timing.status import RemoteError, WorkerFailure, status_of
 from bench.timing.worker import CheckAnswer, CloseAnswer, OpenAnswer
-from impls.contract import Case
+from impls.contract import Case, cost
+
+ROOF_MARGIN = 1.25
+"""A rate this far above the device's own matrix product is no result: peaks vary by less from run to run."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to check and how long to time; `timed` False stops after the check."""
+    """How to check and how long to time; `timed` False stops after the check.
+
+    A disturbed contest is held again at most `remeasure` times. `peaks` gives the
+    device's measured peaks (measured again with True): a time that beats them is no result.
+    """
 
     seed: int = 0
     families: tuple[str, ...] = ()
     timed: bool = True
     effort: Effort = field(default_factory=Effort)
     timeout_s: float = 120.0
+    remeasure: int = 1
+    peaks: Callable[[bool], Peaks] | None = None
 
 
 @dataclass
@@ -56,7 +66,7 @@ def run_case(
             yield ready
         else:
             opened.append(ready)
-    for contestant in contest(opened, settings.effort, settings.seed):
+    for contestant in life.contest(opened):
         yield life.finish(contestant)
 
 
@@ -68,6 +78,7 @@ class _Life:
         self.checked: dict[str, CheckAnswer] = {}
         self.ready: dict[str, OpenAnswer] = {}
         self.wall_s: dict[str, float] = {}
+        self.conditions: Conditions | None = None
 
     def expect(self) -> WorkerFailure | None:
         """Have the oracle compute what the case must give; what went wrong with that."""
@@ -104,23 +115,56 @@ class _Life:
             self.spent.timing_s += perf_counter() - start
         return Contestant(record.implementation, lambda: float(worker.ask("sample")))
 
+    def contest(self, opened: list[Contestant]) -> list[Contestant]:
+        """Sample all in turn; a disturbed contest is held again, a few times, and then marked."""
+        ended: list[Contestant] = []
+        for _ in range(1 + self.settings.remeasure):
+            watch = Watch(self.pool.device, self.pool.pids)
+            stopped = list(contest(opened, self.settings.effort, self.settings.seed))
+            self.conditions = watch.conditions()
+            self.spent.timing_s += sum(contestant.spent_s for contestant in stopped)
+            ended += [contestant for contestant in stopped if contestant.error is not None]
+            right = [contestant for contestant in stopped if contestant.error is None]
+            if not right or not self.conditions.disturbance:
+                break
+            opened = [contestant.again() for contestant in right]
+        return ended + right
+
     def finish(self, contestant: Contestant) -> Record:
         """Check what was timed once more, and make the record."""
-        name = contestant.name
-        self.spent.timing_s += contestant.spent_s
-        self.wall_s[name] += contestant.spent_s
+        name, start = contestant.name, perf_counter()
         if contestant.error is not None:
             return self.record(name, error=contestant.error)
         try:
             answer: CloseAnswer = self.pool.worker(name).ask("close")
         except WorkerFailure as error:
             return self.record(name, error=error)
+        finally:
+            self.spent.checking_s += perf_counter() - start
+            self.wall_s[name] += perf_counter() - start + contestant.spent_s
         agreement = self.checked[name].agreement
         if not answer.verified.ok:
             timed = msgspec.structs.replace(answer.verified, hint="right when checked, wrong after it was timed")
             agreement = msgspec.structs.replace(agreement, comparisons=(*agreement.comparisons, timed))
             return self.record(name, agreement=agreement)
-        return self.record(name, agreement=agreement, measurement=self._measurement(contestant, answer))
+        measurement = self._measurement(contestant, answer)
+        if impossible := self._impossible(measurement):
+            return self.record(name, error=RemoteError(Status.WRONG, impossible))
+        return self.record(name, agreement=agreement, measurement=measurement)
+
+    def _impossible(self, measurement: Measurement) -> str:
+        """Why this time can't be true: it beats the device's own matrix product; '' where it doesn't."""
+        if self.settings.peaks is None:
+            return ""
+        rate, peak = cost(self.case).flops / measurement.median_ns * 1e9, 0.0
+        for again in (False, True):
+            peak = max(peak, self.settings.peaks(again).flops_per_s[self.case.dtype])
+            if rate <= ROOF_MARGIN * peak:
+                return ""
+        return (
+            f"{rate / 1e12:.3g} TFLOP/s, where this device's own matrix product reaches {peak / 1e12:.3g}: "
+            "work was skipped, or went on after the clock had stopped"
+        )
 
     def _measurement(self, contestant: Contestant, closed: CloseAnswer) -> Measurement:
         ready = self.ready[contestant.name]
@@ -134,6 +178,8 @@ class _Life:
             inside=self.case.direction,
             threads=ready.threads,
             peak_bytes=closed.peak_bytes,
+            saved_bytes=closed.saved_bytes,
+            host_ns=closed.host_ns,
             stopped=contestant.stopped,
         )
 
@@ -157,8 +203,16 @@ class _Life:
             seed=self.settings.seed,
             agreement=agreement,
             measurement=measurement,
+            conditions=self.conditions if measurement is not None else None,
+            notes=self._notes(measurement),
             wall_s=round(self.wall_s.get(name, 0.0), 6),
         )
+
+    def _notes(self, measurement: Measurement | None) -> tuple[str, ...]:
+        """What a reader of the time must know."""
+        if measurement is None or self.conditions is None or not self.conditions.disturbance:
+            return ()
+        return (f"disturbed: {self.conditions.disturbance}",)
 
 
 def why_wrong(agreement: Agreement) -> str:

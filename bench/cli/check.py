@@ -1,5 +1,6 @@
 """``check``: agreement only."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -73,7 +74,7 @@ def _families(text: str | None) -> tuple[str, ...]:
 def _write(json_file: str, records: list[Record]) -> None:
     lines = b"".join(as_json(record) + b"\n" for record in records)
     if json_file == "-":
-        click.get_binary_stream("stdout").write(lines)
+        sys.stdout.buffer.write(lines)
         return
     try:
         Path(json_file).write_bytes(lines)

@@ -20,7 +20,7 @@ from bench.cli.session import (
     verdict_lines,
 )
 from bench.cli.sweep_options import chosen_sweep
-from bench.records.schema import Run
+from bench.records.schema import Peaks, Run
 from bench.records.store import RunWriter, StoreError, read_run
 from bench.run import Settings, Spent, run_sweep
 from bench.sweeps import Sweep
@@ -67,9 +67,10 @@ def command(
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user
     effort = Effort(interval=interval / 100, budget_s=budget_s)
-    settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, timeout_s=timeout_s)
     spent = Spent()
     with session(names, device, timeout_s) as here:
+        peaks = Peaking(here, sweep)
+        settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, timeout_s=timeout_s, peaks=peaks)
         if reference is not None and reference not in here.names:
             raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
         interrupted = _run(here, sweep, folder, settings, spent, resume=resume)
@@ -78,11 +79,26 @@ def command(
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
 
 
+class Peaking:
+    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
+
+    def __init__(self, here: Session, sweep: Sweep) -> None:
+        self.here, self.dtypes = here, tuple(sorted({case.dtype for case in sweep.cases}))
+        self.known: Peaks | None = None
+
+    def __call__(self, again: bool) -> Peaks:
+        """The peaks; with `again`, the better of those and of a new measurement."""
+        if self.known is None or again:
+            self.known = self.here.pool.oracle.ask("peaks", self.here.environment, self.dtypes, again)
+        return self.known
+
+
 def _run(here: Session, sweep: Sweep, folder: Path, settings: Settings, spent: Spent, *, resume: bool) -> bool:
     """Run what is left of the sweep into `folder`; True where Ctrl-C ended it."""
+    assert settings.peaks is not None, "a run that times knows its peaks"
     try:
         with (
-            RunWriter(folder, here.header(sweep, settings.seed, timed=True), resume=resume) as writer,
+            RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
             stopping() as stop,
         ):
             total = len(sweep.cases) * len(here.names)
@@ -124,9 +140,10 @@ def stopping() -> Iterator[list[int]]:
 
 def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: float) -> None:
     """The table, what is wrong, where the time went, and the path of the report last."""
+    from rich.console import Console
+
     from reports.html import write_report
     from reports.terminal import render_run
-    from rich.console import Console
 
     device = run.header.environment.device
     console = Console(highlight=False)

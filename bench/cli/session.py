@@ -11,7 +11,7 @@ import click
 
 from bench.cli.sweep_options import sweep_options
 from bench.records.environment import environment
-from bench.records.schema import Environment, Header, Record, Status
+from bench.records.schema import Environment, Header, Peaks, Record, Status
 from bench.sweeps import Sweep
 from bench.timing.process import Pool, pool
 from bench.timing.status import WorkerFailure
@@ -63,7 +63,7 @@ class Session:
         """Names of the implementations, in order."""
         return tuple(one.name for one in self.implementations)
 
-    def header(self, sweep: Sweep, seed: int, *, timed: bool) -> Header:
+    def header(self, sweep: Sweep, seed: int, peaks: Peaks) -> Header:
         """The first line of a run of `sweep`."""
         return Header(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -73,7 +73,7 @@ class Session:
             seed=seed,
             environment=self.environment,
             command=" ".join(["python -m bench", *sys.argv[1:]]),
-            timed=timed,
+            peaks=peaks,
         )
 
 

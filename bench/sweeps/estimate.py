@@ -10,7 +10,7 @@ arithmetic once; each implementation adds its check and its samples.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.records.peaks import Peaks
+from bench.records.schema import Peaks
 from impls.contract import Case, cost
 
 SHARE_OF_PEAK = 0.5

@@ -9,6 +9,8 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Protocol
 
+from bench.timing.status import WrongResult
+
 Calls = Sequence[Callable[[], object]]
 
 STRAY_SHARE = 0.1
@@ -21,7 +23,7 @@ BLOCKING_CYCLES = 2_000_000
 """About a millisecond of GPU sleep: long enough to enqueue the calls of one sample behind it."""
 
 
-class StrayWork(Exception):
+class StrayWork(WrongResult):
     """A call left work on the device that its own stream does not wait for: its time can't be told."""
 
 

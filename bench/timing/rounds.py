@@ -4,12 +4,14 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from statistics import median
-from time import perf_counter
+from time import perf_counter, sleep
 
 from bench.records.schema import median_interval
 from bench.timing.status import WorkerFailure
 
 FIRST_LOOK = 8
+QUIET_S = 0.002
+"""Pause before a sample, so that threads of the one before have gone to sleep."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,14 @@ class Contestant:
     stopped: str = ""
     error: WorkerFailure | None = None
 
+    def again(self) -> "Contestant":
+        """The same contestant without its samples."""
+        return Contestant(self.name, self.sample)
+
     def take(self, effort: Effort) -> None:
         """One more sample; decides whether it was the last."""
         start = perf_counter()
+        sleep(QUIET_S)
         self.samples_ns.append(self.sample())
         self.spent_s += perf_counter() - start
         count = len(self.samples_ns)

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from bench.records.schema import Agreement, Comparison
+from bench.records.schema import Agreement, Comparison, Peaks
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
@@ -67,6 +67,8 @@ class CloseAnswer:
 
     verified: Comparison
     peak_bytes: int | None
+    saved_bytes: int | None
+    host_ns: float | None
 
 
 class Server:
@@ -126,6 +128,12 @@ class Server:
         except DeviceError as error:
             return Unusable(str(error))
 
+    def peaks(self, environment: Any, dtypes: tuple[str, ...], again: bool) -> Peaks:
+        """Peaks of the device, measured once for each environment."""
+        from bench.timing.peaks import measured_peaks
+
+        return measured_peaks(environment, dtypes, again=again)
+
     def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
         """Compute what a case must give, for the other workers to read."""
         from bench.agreement.check import plan
@@ -158,7 +166,8 @@ class Server:
 
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
-        answer = CloseAnswer(self.timer.verify(), self.timer.peak_bytes())
+        timer = self.timer
+        answer = CloseAnswer(timer.verify(), timer.peak_bytes(), timer.saved_bytes(), timer.host_ns())
         self.timer.close()
         self.timer = None
         return answer

@@ -58,3 +58,24 @@ def closes_stdin(q, k, v, *, causal=False):
 def writes_into_q(q, k, v, *, causal=False):
     q *= q.shape[-1] ** -0.5
     return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True, scale=1.0)
+
+
+KEPT = {}
+
+
+def keeps_results_by_address(q, k, v, *, causal=False):
+    """Right once for each tensor, and instant from then on."""
+    key = (q.data_ptr(), k.data_ptr(), v.data_ptr())
+    if key not in KEPT:
+        KEPT[key] = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return KEPT[key].clone()
+
+
+CALLS = []
+
+
+def goes_wrong_later(q, k, v, *, causal=False):
+    """Right while it is checked, wrong when it has been timed for a while."""
+    CALLS.append(None)
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return out * (2 if len(CALLS) > 30 else 1)
