@@ -3,7 +3,6 @@
 from itertools import product
 
 import pytest
-import torch
 
 from bench.agreement.inputs import make_inputs
 from bench.sweeps import load_sweep
@@ -41,7 +40,8 @@ def test_every_combination_is_as_the_oracle_says(name):
         assert find(name).supports(case, "cpu") is None
         inputs = make_inputs(case)
         out = find(name).run(inputs).out.double()
-        torch.testing.assert_close(out, reference(inputs).out, atol=1e-4, rtol=1e-4, msg=lambda m, c=case: f"{c.id}: {m}")
+        error = float((out - reference(inputs).out).abs().max())
+        assert error < 1e-4, case.id
 
 
 @pytest.mark.parametrize("name", EAGER)
