@@ -1,10 +1,14 @@
 """Sweeps: what a TOML file makes, what the command line changes, what a wrong file is told."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 
 from bench.sweeps import SweepError, load_sweep, override_options, sweep_names
+from bench.sweeps.axes import AXES
+from bench.sweeps.models import presets
 from impls.contract import DTYPES, cost
 
 
@@ -252,3 +256,16 @@ def test_a_cost_is_a_number_for_every_case_of_the_broad_matrix():
         exact = cost(case)
         assert exact.flops > 0
         assert math.isfinite(exact.intensity_flops_per_byte)
+
+
+def test_the_example_of_the_manual_can_be_built(write):
+    manual = Path(__file__).parents[2] / "docs" / "sweeps.md"
+    (example,) = re.findall(r"```toml\n(.*?)```", manual.read_text(), re.DOTALL)
+    sweep = load_sweep(write(example))
+    assert len(sweep.cases) > 20
+    assert sweep.limits.case_seconds == 30
+
+
+def test_the_manual_names_every_axis_and_model():
+    text = (Path(__file__).parents[2] / "docs" / "sweeps.md").read_text()
+    assert [name for name in (*AXES, *presets()) if f"`{name}`" not in text] == []
