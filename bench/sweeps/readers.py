@@ -16,6 +16,7 @@ FORMS = (
 )
 SIZE = re.compile(r"(\d+)(k?)")
 RANGE_FORM = "a number, a size such as 8k (k is 1024), a range such as 128:16384:x2 or 1:9:+2, or a list of these"
+LARGEST = 2**31
 MOST_VALUES = 10_000
 """An axis longer than this is a slip of the pen."""
 
@@ -33,7 +34,7 @@ def int_range(text: str) -> tuple[int, ...]:
     step_text = step[0] if step else "+1"
     if len(step) > 1 or not (match := re.fullmatch(r"([x+])(\d+)", step_text)):
         raise SweepError(f"{text!r} is no range: expected START:END:xFACTOR or START:END:+STEP")
-    start, end, by = size(start_text), size(end_text), int(match[2])
+    start, end, by = size(start_text), _positive(size(end_text)), int(match[2])
     if by < (2 if match[1] == "x" else 1) or not 1 <= start <= end:
         raise SweepError(f"{text!r} never ends or is empty: expected 1 <= START <= END and a step that grows")
     count = 1 + ((end - start) // by if match[1] == "+" else int(math.log(end / start, by) + 1e-9))
@@ -55,8 +56,8 @@ def integers(value: object) -> tuple[int, ...]:
 
 
 def _positive(number: int) -> int:
-    if number < 1:
-        raise SweepError(f"{number}: expected 1 or more")
+    if not 1 <= number <= LARGEST:
+        raise SweepError(f"{number}: expected {'1 or more' if number < 1 else f'at most {LARGEST}'}")
     return number
 
 

@@ -72,6 +72,10 @@ def load_sweep(name_or_path: str, overrides: Mapping[str, str] = {}) -> Sweep:  
     groups = [group.overridden(values) for group in source.groups]
     bounds = replace(source.limits, **limits)
     cases, skipped = _expand(groups, bounds)
+    if not cases:
+        reasons = "; ".join(f"{point}: {reason}" for point, reason in skipped[:3])
+        told = f"every case is left out ({reasons})" if reasons else "there is no case: expected [[cases]]"
+        raise SweepError(f"{path or 'the command line'}: {told}")
     name = path.stem if path else FROM_OPTIONS
     return Sweep(name, cases, bounds, skipped, source.implementations, source.description, path)
 
@@ -152,9 +156,6 @@ def _expand(groups: list[Group], limits: Limits) -> tuple[tuple[Case, ...], tupl
                     skipped[case.id] = reason
                 else:
                     cases.setdefault(case.id, case)
-    if not cases:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-        raise SweepError(f"the sweep has no case{f' ({reasons})' if reasons else ': expected [[cases]]'}")
     return tuple(cases.values()), tuple(skipped.items())
 
 

@@ -44,7 +44,7 @@ class Document:
 
     def where(self, table: str, key: str = "", index: int = 0) -> str:
         """``FILE:LINE`` of a key; of its table where the key has no line of its own."""
-        places = ((table, index, key), (key, 0, "") if not table else (table, index, ""))
+        places = ((table, index, key), (key, 0, "") if not table else (table, index, ""), ("", 0, table))
         line = next((self.lines[place] for place in places if place in self.lines), None)
         return f"{self.path}:{line}" if line else str(self.path)
 
@@ -79,7 +79,8 @@ def read(path: Path) -> Document:
 
 def _place(path: Path, text: str, message: str) -> str:
     line = re.search(r"at line (\d+)", message)
-    return f"{path}:{line[1] if line else len(text.splitlines())}"
+    number = line[1] if line else len(text.splitlines())
+    return f"{path}:{number}" if number else str(path)
 
 
 def known(document: Document, table: str, key: str, allowed: Iterable[str], index: int = 0) -> None:
@@ -96,6 +97,8 @@ def groups(document: Document) -> list[Group]:
     """Every ``[[cases]]`` of the file, the defaults filled in."""
     named = document.tables.get("axes", {})
     defaults = _axes(document, "defaults", document.tables.get("defaults", {}), named)
+    if problem := contradiction(defaults):
+        raise document.at("defaults", problem.split(" ", maxsplit=1)[0], problem)
     tables = document.tables.get("cases", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise document.at("", "cases", "is no array of tables: expected [[cases]]")

@@ -185,6 +185,10 @@ def test_every_dtype_is_taken():
         ("[cases]\nq_len = 1", ":1: cases:", "expected [[cases]]"),
         ("cases = 3", ":1: cases:", "expected [[cases]]"),
         ("limits = 3", ":1: limits:", "expected a table"),
+        ("[defaults]\ngqa = 2\nkv_heads = 2", ":2: gqa:", "say the same thing"),
+        ("cases = [{q_len = 4}, {q_lem = 5}]", ":1: q_lem: unknown key", "did you mean q_len?"),
+        ("[[cases]]\nq_len = 99999999999", ":2: q_len:", "expected at most 2147483648"),
+        ("[[cases]]\nq_len = '1:99999999999:x2'", ":2: q_len:", "expected at most 2147483648"),
         ("[[cases]]\nq_len = []", ":2: q_len:", "expected at least one value"),
     ],
 )
@@ -204,9 +208,9 @@ def test_a_circle_of_includes_is_refused(write):
 
 
 def test_an_empty_sweep_is_refused(write):
-    with pytest.raises(SweepError, match="has no case"):
+    with pytest.raises(SweepError, match=r"own.toml: there is no case: expected \[\[cases\]\]"):
         load_sweep(write("description = 'nothing'"))
-    with pytest.raises(SweepError, match="does not divide"):
+    with pytest.raises(SweepError, match=r"own.toml: every case is left out .* gqa 2 does not divide"):
         load_sweep(write("[[cases]]\nq_heads = 7\ngqa = 2"))
 
 
@@ -226,7 +230,7 @@ def test_an_unknown_name_offers_the_sweeps_there_are():
         ({"model": "llama3"}, "--model: there is no model 'llama3': expected llama3-8b"),
         ({"phase": "decode", "q_len": "4"}, "phase and q_len say the same"),
         ({"mask": ""}, "--mask:"),
-        ({"q_len": "1:100000000:+1"}, "has 100000000 values"),
+        ({"q_len": "1:100000000:+1"}, "has 100000000 values: expected at most 10000"),
     ],
 )
 def test_a_wrong_option_is_named(overrides, told):
