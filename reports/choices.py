@@ -72,7 +72,15 @@ def choices(rows: pd.DataFrame, reference: str | None) -> list[Choice]:
         for key, group in ranks.groupby(SITUATION, sort=False)
         for choice in _situation(_names(key), group, reference)
     ]
-    return sorted(_merged(found), key=lambda c: (c.run_index, -c.cases * len(c.lengths)))
+    merged = _merged(found)
+    weights: dict[tuple[object, ...], int] = {}
+    for c in merged:
+        weights[_situation_of(c)] = weights.get(_situation_of(c), 0) + c.cases
+    return sorted(merged, key=lambda c: (c.run_index, -weights[_situation_of(c)], _situation_of(c), c.dtypes, c.lengths))
+
+
+def _situation_of(choice: Choice) -> tuple[object, ...]:
+    return choice.run_index, choice.phase, choice.mask, choice.layout, choice.direction
 
 
 def _names(key: Hashable) -> dict[str, Any]:

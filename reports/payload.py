@@ -14,15 +14,16 @@ from typing import Any
 import pandas as pd
 
 from bench.records.schema import Run
+from reports.aggregate import aggregated
 from reports.choices import ranked
 from reports.compare import compare
 from reports.peaks import roofs
 from reports.units import SCALES, length, log_ticks
-from reports.words import Summary, plain
+from reports.words import Summary, moment, plain
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",
-    "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock",
+    "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock", "example",
 )  # fmt: skip
 NUMBERS = (
     "run_index", "q_len", "kv_len", "length", "gqa", "median_ns", "low_ns", "high_ns", "first_call_ns",
@@ -30,12 +31,12 @@ NUMBERS = (
 )  # fmt: skip
 MEASURES = {"median_ns": "time", "first_call_ns": "time", "peak_bytes": "bytes", "tflop_s": "rate"}
 LONGEST_TEXT = 400
-MOST_SAMPLES = 300_000
+MOST_SAMPLES = 200_000
 
 
 def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[str, Any]:
     """Everything that the page's script needs, as plain JSON values."""
-    rows = said.rows.reset_index(drop=True)
+    rows, aggregation = aggregated(said.rows.reset_index(drop=True))
     ranks = ranked(rows)
     rows["rank"], rows["tied"] = ranks["rank"], ranks["tied"]
     names = _implementations(rows, runs)
@@ -47,11 +48,12 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
         "quoted": {name: shlex.quote(name) for name in names if shlex.quote(name) != name},
         "command": "python -m bench check --impl {impl} --case {case} --seed {seed}",
         "runs": [run_label(run) for run in runs],
-        "created": [run.header.created for run in runs],
+        "created": [moment(run.header.created) for run in runs],
         "machines": [run.header.environment.fingerprint for run in runs],
         "reference": said.reference,
-        "families": list(dict.fromkeys(family for shares in rows["families"] for family in shares)),
+        "current": list(said.current),
         "count": len(rows),
+        "aggregation": aggregation,
         "columns": _columns(rows),
         "panels": panels(rows),
         "winners": winners(rows),
@@ -72,7 +74,7 @@ def run_label(run: Run) -> str:
     """How a run is told from its neighbours: machine, day and time, revision."""
     machine = run.header.environment
     revision = f", {machine.commit[:8]}" if machine.commit else ""
-    return f"{plain(machine.device_name)}, {plain(run.header.created[:16].replace('T', ' '))}{plain(revision)}"
+    return f"{plain(machine.device_name)}, {moment(run.header.created)}{plain(revision)}"
 
 
 def _implementations(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
@@ -95,7 +97,10 @@ def _columns(rows: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {name: _coded(rows[name]) for name in CODED}
     columns |= {name: [number(value) for value in rows[name]] for name in NUMBERS}
     columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
-    columns["shares"] = [{name: number(share, 3) for name, share in shares.items()} for shares in rows["families"]]
+    families = list(dict.fromkeys(family for shares in rows["families"] for family in shares))
+    columns["shares"] = {
+        family: [number(shares.get(family), 3) for shares in rows["families"]] for family in families
+    }
     columns["permille"] = _samples(rows)
     return columns
 
@@ -103,7 +108,8 @@ def _columns(rows: pd.DataFrame) -> dict[str, Any]:
 def _coded(column: pd.Series) -> dict[str, Any]:
     texts = column.map(_text)
     codes, values = pd.factorize(texts)
-    return {"codes": codes.tolist(), "values": list(values)}
+    # A single value needs no code a row.
+    return {"codes": codes.tolist() if len(values) > 1 else 0, "values": list(values)}
 
 
 def _text(value: object) -> str:

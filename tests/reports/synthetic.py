@@ -44,10 +44,10 @@ SPEEDS = (
     Speed("additive_mask", 45_000, 150, 4),
     Speed("masked_fill", 40_000, 170, 5),
     Speed("softmax_then_mask", 42_000, 165, 7),
-    Speed("sdpa_math", 38_000, 160, 3),
-    Speed("sdpa_flash", 60_000, 330),
-    Speed("flex_compiled", 95_000, 310),
-    Speed("per_head_loop", 22_000, 140, 5),
+    Speed("sdpa_math", 36_000, 190, 2),
+    Speed("sdpa_flash", 250_000, 330),
+    Speed("flex_compiled", 900_000, 345),
+    Speed("per_head_loop", 30_000, 140, 5),
     Speed("triton_flash2", 0, 0),
 )
 
