@@ -19,14 +19,20 @@ ALIKE: tuple[tuple[str, ...], ...] = (
 )
 """What cases of one row share, from fine to coarse; lengths are rounded down to a power of two."""
 
-_WORDS = {"q_heads": "{} heads", "kv_heads": "{} kv heads", "head_dim": "of {}", "batch": "batch {}", "gqa": "GQA {}"}
+_WORDS = {
+    "q_heads": "{} heads",
+    "kv_heads": "{} kv heads",
+    "head_dim": "of {}",
+    "batch": "batch {}",
+    "gqa": "GQA {}",
+}
 
 
 def aggregated(rows: pd.DataFrame, most: int = MOST_ROWS) -> tuple[pd.DataFrame, str]:
     """`rows` as they are where they are no more than `most`, or fewer rows and the sentence that says how.
 
-    A row of several records holds the median of their medians, the least lower
-    and the largest upper end of their intervals, and the worst error.
+    A row of several records holds the median of their medians and of both ends
+    of their intervals, and the worst error.
     """
     if len(rows) <= most:
         return rows.assign(example=""), ""
@@ -37,9 +43,10 @@ def aggregated(rows: pd.DataFrame, most: int = MOST_ROWS) -> tuple[pd.DataFrame,
     cut = f" Only the first {most:,} of {len(few):,} rows are kept." if len(few) > most else ""
     shared = ", ".join(alike).replace("_kind", "").replace("_", " ")
     return few.head(most).reset_index(drop=True), (
-        f"{count(len(rows), 'record')} are too many for one page: those of one implementation and status that share "
-        f"{shared} and the power of two of the length are one row, with the median of their medians and the outer "
-        f"ends of their intervals; raw samples are left out.{cut} All records: python -m bench report RUN --format csv"
+        f"{count(len(rows), 'record')} are too many for one page: those of one implementation and status that "
+        f"share {shared} and the power of two of the length are one row, with the median of their medians and of "
+        f"the ends of their intervals; raw samples are left out.{cut} "
+        "All records: python -m bench report RUN --format csv"
     )
 
 
@@ -48,21 +55,21 @@ def _grouped(rows: pd.DataFrame, alike: Sequence[str]) -> pd.DataFrame:
     work = rows.assign(length=(2 ** rows["length"].astype(float).map(math.log2).map(math.floor)).astype(int))
     keys = ["run_index", "implementation", "status", "length", *alike]
     # The worst record of a group speaks for what can't be averaged.
-    work = work.assign(_worst=work["share_of_budget"].fillna(-1.0).astype(float))
+    work = work.assign(_worst=work["share_of_budget"].fillna(-1.0).astype(float), _place=range(len(work)))
     work = work.sort_values("_worst", ascending=False, kind="stable")
     groups = work.groupby(keys, sort=False, dropna=False)
     few = groups.first().reset_index()
     sizes = groups.size().to_numpy()
-    for name in ("median_ns", "first_call_ns", "peak_bytes", "tflop_s", "gb_s", "intensity"):
+    for name in ("median_ns", "low_ns", "high_ns", "first_call_ns", "peak_bytes", "tflop_s", "gb_s", "intensity"):
         few[name] = groups[name].median().to_numpy()
-    few["low_ns"], few["high_ns"] = groups["low_ns"].min().to_numpy(), groups["high_ns"].max().to_numpy()
     few["samples"] = groups["samples"].sum().to_numpy()
     few["families"] = groups["families"].agg(_largest).to_numpy()
     few["example"] = few["case"]
     few["series"] = few[list(alike)].apply(lambda row: _label(row.to_dict()), axis="columns")
     few["case"] = few["series"] + few["length"].map(lambda n: f", {length(n)} and longer")
-    few["notes"] = [(f"{count(size, 'record')} in this row",) for size in sizes]
+    few["notes"] = [(f"{count(int(size), 'record')} in this row",) for size in sizes]
     few["samples_ns"] = [()] * len(few)
+    few = few.iloc[groups["_place"].min().to_numpy().argsort()]
     return few.reindex(columns=[*rows.columns, "example"])
 
 

@@ -16,14 +16,15 @@ import pandas as pd
 from bench.records.schema import Run
 from reports.aggregate import aggregated
 from reports.choices import ranked
-from reports.compare import compare
+from reports.groups import forest, gqa_panels, history, panels, winners
 from reports.peaks import roofs
 from reports.units import SCALES, length, log_ticks
 from reports.words import Summary, moment, plain
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",
-    "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock", "example",
+    "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock",
+    "example",
 )  # fmt: skip
 NUMBERS = (
     "run_index", "q_len", "kv_len", "length", "gqa", "median_ns", "low_ns", "high_ns", "first_call_ns",
@@ -136,80 +137,3 @@ def _ticks(column: pd.Series, kind: str) -> dict[str, Any]:
         return {"values": [], "texts": []}
     values, texts = log_ticks(float(seen.min()), float(seen.max()), kind)
     return {"values": values, "texts": texts}
-
-
-def panels(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """A panel for each run and series that was timed: its lines, each the rows of one implementation by length."""
-    usable = rows[rows["median_ns"].notna() & (rows["status"] == "PASSED")].sort_values("length", kind="stable")
-    found = []
-    for (run, series), group in usable.groupby(["run_index", "series"], sort=False):
-        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
-        found.append({"run": int(run), "series": series, "lines": lines, "points": len(group)})
-    return sorted(found, key=lambda panel: (panel["run"], -len({n for _, ids in panel["lines"] for n in ids})))
-
-
-def winners(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row for each run and series, a cell for each case: the rows that are right and timed, fastest first."""
-    usable = rows[rows["rank"].notna()].sort_values("rank", kind="stable")
-    found = []
-    for (run, series), group in usable.groupby(["run_index", "series"], sort=False):
-        cells = [
-            [int(part["length"].iloc[0]), part.index.tolist()] for _, part in group.groupby("case", sort=False)
-        ]
-        found.append({"run": int(run), "series": series, "cells": sorted(cells)})
-    return sorted(found, key=lambda row: (row["run"], -len(row["cells"])))
-
-
-def gqa_panels(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Panels over the GQA ratio: cases that differ in kv_heads alone, where there are two ratios or more."""
-    same = ["run_index", "phase", "mask", "layout_kind", "batch", "q_heads", "q_len", "kv_len", "head_dim",
-            "v_head_dim", "dtype", "direction", "bias", "strides"]  # fmt: skip
-    usable = rows[rows["rank"].notna()].sort_values("gqa", kind="stable")
-    found = []
-    for key, group in usable.groupby(same, sort=False):
-        if group["gqa"].nunique() < 2:
-            continue
-        assert isinstance(key, tuple)
-        run, phase, mask, _, _, heads, _, kv_len, dim, _, dtype, direction, *_ = key
-        title = f"{mask} {phase} at {length(kv_len)}, {heads} heads of {dim}, {dtype}"
-        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
-        found.append({
-            "run": int(run), "series": title + ("" if direction == "fwd" else f", {direction}"), "lines": lines,
-            "ratios": int(group["gqa"].nunique()),
-        })  # fmt: skip
-    return sorted(found, key=lambda panel: -panel["ratios"])[:60]
-
-
-def forest(rows: pd.DataFrame, runs: Sequence[Run], baseline: Run | None) -> list[dict[str, Any]]:
-    """Each record against the baseline: its row (None where only the baseline has it), ratio, interval, verdict."""
-    if baseline is None:
-        return []
-    found = []
-    for index, run in enumerate(runs):
-        mine = rows[rows["run_index"] == index]
-        places = {
-            key: place
-            for place, key in zip(mine.index, zip(mine["case"], mine["implementation"], strict=True), strict=True)
-        }
-        for row in compare(run, baseline).itertuples():
-            found.append({
-                "row": places.get((row.case, row.implementation)),
-                "case": _text(row.case), "implementation": _text(row.implementation),
-                "ratio": number(row.ratio), "low": number(row.low), "high": number(row.high),
-                "verdict": row.verdict, "before": _text(row.status_before),
-            })  # fmt: skip
-    return found
-
-
-def history(rows: pd.DataFrame, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For each case and machine seen in two runs or more: its lines over the runs, oldest first."""
-    if len(runs) < 2:
-        return []
-    usable = rows[rows["rank"].notna()].sort_values("created", kind="stable")
-    found = []
-    for (machine, case), group in usable.groupby(["fingerprint", "case"], sort=False):
-        if group["run_index"].nunique() < 2:
-            continue
-        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
-        found.append({"machine": machine, "case": _text(case), "lines": lines})
-    return found

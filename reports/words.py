@@ -73,7 +73,7 @@ class Summary:
 def summary(
     runs: Sequence[Run], *, baseline: Run | None = None, reference_implementation: str | None = None
 ) -> Summary:
-    """The words of `runs`; a `reference_implementation` without any record is a ValueError with the names there are."""
+    """The words of `runs`; ValueError, with the names there are, for a reference that has no record."""
     every = table(runs)
     newest = current(runs)
     rows = every[every["run_index"].isin(newest)]
@@ -148,7 +148,8 @@ def _compared(run: Run) -> str:
     revision = f", revision {plain(machine.commit[:10])}{' with local changes' if machine.dirty else ''}"
     return (
         f"{count(len(header.implementations), 'implementation')} on {count(len(header.cases), 'case')} "
-        f"(sweep {code(header.sweep)}, seed {header.seed}) on {plain(machine.device_name)} ({plain(machine.device)})"
+        f"(sweep {code(header.sweep)}, seed {header.seed}) "
+        f"on {plain(machine.device_name)} ({plain(machine.device)})"
         f"{', ' + versions if versions else ''}{revision if machine.commit else ''}, {moment(header.created)}."
     )
 
@@ -166,7 +167,7 @@ def _wrong(rows: pd.DataFrame) -> Paragraph:
     lines = [f"{judged - len(wrong):,} of {count(judged, 'checked record')} agree with the float64 oracle."]
     lines += [_wrong_line(str(name), part, rows) for name, part in wrong.groupby("implementation", sort=False)]
     lines += [
-        f"{code(name)} ended with {status} on {count(len(part), 'case')}: {plain(str(part['reason'].iloc[0]))}"
+        f"{code(str(name))} ended with {status} on {count(len(part), 'case')}: {plain(str(part['reason'].iloc[0]))}"
         for (name, status), part in broken.groupby(["implementation", "status"], sort=False)
     ]
     return Paragraph(title="Wrong", lines=tuple(lines), bad=True)
@@ -178,7 +179,7 @@ def _all(judged: int) -> str:
 
 def _wrong_line(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> str:
     tried = int(((rows["implementation"] == name) & rows["status"].isin(["PASSED", "WRONG"])).sum())
-    worst = part.loc[part["share_of_budget"].fillna(-1).astype(float).idxmax()]
+    worst = part.iloc[int(part["share_of_budget"].fillna(-1).astype(float).argmax())]
     where = (
         f", worst on {code(str(worst['case']))}: family {code(str(worst['worst_family']))}, "
         f"{_budget(worst['share_of_budget'])} at {tuple(worst['worst_index'])}"
@@ -209,17 +210,13 @@ def advice(choice: Choice, runs: Sequence[Run] = ()) -> Advice:
 
 
 def _why(choice: Choice) -> str:
-    if choice.speedup is None or choice.reference in choice.ties:
+    gain = choice.gain
+    if gain is None or choice.reference in choice.ties:
         return ""
-    assert choice.slowest is not None
-    assert choice.fastest is not None
-    span = interval(choice.slowest, choice.fastest, "ratio")
-    several = f" ({span} over {choice.cases} cases)" if choice.cases > 1 else ""
-    if choice.speedup < 1:
-        return (
-            f"{show(choice.speedup, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{several}"
-        )
-    return f"{show(choice.speedup, 'ratio')} faster than {code(choice.reference)}{several}"
+    several = f" ({interval(gain.least, gain.most, 'ratio')} over {choice.cases} cases)" if choice.cases > 1 else ""
+    if gain.mean < 1:
+        return f"{show(gain.mean, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{several}"
+    return f"{show(gain.mean, 'ratio')} faster than {code(choice.reference)}{several}"
 
 
 def situation(choice: Choice) -> str:
@@ -283,7 +280,8 @@ def _spread(usable: pd.DataFrame) -> Iterable[str]:
     samples = usable["samples"].astype(int)
     yield (
         f"Times are medians of {_span(int(samples.min()), int(samples.max()))} samples with 95% intervals; "
-        f"the typical interval is ±{digits(100 * half.median(), 2)}%. Where two intervals overlap, it is called a tie."
+        f"the typical interval is ±{digits(100 * half.median(), 2)}%. "
+        "Where two intervals overlap, it is called a tie."
     )
     if disturbed := int((half > WIDE).sum()):
         yield f"{count(disturbed, 'timing')} of {len(usable):,} were disturbed (interval beyond ±{WIDE:.0%})."

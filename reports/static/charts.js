@@ -142,7 +142,8 @@
 
   /* The baseline as a forest plot: ratio and interval of each record, worst first. */
   const VERDICTS = { REGRESSED: ["triangle-right", "--bad"], IMPROVED: ["triangle-left", "--good"], UNCHANGED: ["circle", "--muted"], UNDECIDED: ["circle-open", "--warn"], INCOMPARABLE: ["x-thin-open", "--muted"] };
-  const forestRows = () => AB.data.forest.filter((entry) => entry.ratio !== null && entry.row !== null && AB.visible[entry.row]).sort((a, b) => b.ratio - a.ratio);
+  const entries = AB.data.forest.map(([row, ratio, low, high, verdict, name, by]) => ({ row, ratio, low, high, verdict, case: name || get("case", row), implementation: by || get("implementation", row) }));
+  const forestRows = () => entries.filter(({ row }) => row === null || AB.visible[row]).sort((a, b) => b.ratio - a.ratio);
   const forest = () => {
     const all = forestRows(), half = AB.expanded.has("baseline-panels") ? 60 : 15, rows = all.length > 2 * half ? [...all.slice(0, half), ...all.slice(-half)] : all;
     if (!rows.length) return null;

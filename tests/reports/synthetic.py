@@ -250,7 +250,7 @@ def plausible(
 
 
 def nasty() -> Run:
-    """Every status, hostile names and words everywhere, NaN errors, empty samples, a damaged line, a missing record."""
+    """Every status, hostile names and words everywhere, NaN errors, no samples, damage, a missing record."""
     rng = random.Random(1)
     case, other = shape(4, 2, 64, 128, 128, dtype="bf16", mask=Causal()), shape(4, 4, 40, 7, 65, mask=Full())
     reason = f"{NASTY} `ticks` | pipes\nnew line \u202e\x00 é" + "x" * 3000
@@ -306,9 +306,7 @@ def single() -> Run:
 
 def all_wrong() -> Run:
     """Nothing that may be used."""
-    return plausible(
-        cases=model_cases()[:6], speeds=SPEEDS[:3], fault=lambda case, name: (Status.WRONG, "out differs")
-    )
+    return plausible(cases=model_cases()[:6], speeds=SPEEDS[:3], fault=lambda *_: (Status.WRONG, "out differs"))
 
 
 def _many_cases() -> Iterator[Case]:
