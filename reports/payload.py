@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.schema import Run
-from reports.aggregate import aggregated
+from reports.aggregate import MOST_ROWS, aggregated
 from reports.choices import ranked
 from reports.groups import forest, gqa_panels, history, panels, winners
 from reports.peaks import roofs
@@ -37,7 +37,7 @@ MOST_SAMPLES = 200_000
 
 def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[str, Any]:
     """Everything that the page's script needs, as plain JSON values."""
-    rows, aggregation = aggregated(said.rows.reset_index(drop=True))
+    rows, aggregation = aggregated(said.rows.reset_index(drop=True), MOST_ROWS)
     ranks = ranked(rows)
     rows["rank"], rows["tied"] = ranks["rank"], ranks["tied"]
     names = _implementations(rows, runs)

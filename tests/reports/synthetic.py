@@ -265,7 +265,7 @@ def nasty() -> Run:
         record(rng, other, Speed("=cmd|' /C calc'!A1", 1000, 100)),
         Record(
             case=other,
-            implementation="nan",
+            implementation="not finite",
             status=Status.WRONG,
             reason="not finite",
             agreement=agreement(rng, other, share=math.nan),

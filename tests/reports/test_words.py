@@ -10,11 +10,15 @@ from reports.words import Summary, moment, summary
 
 
 def said(summed: Summary, title: str) -> str:
-    return "\n".join(line for paragraph in summed.paragraphs for line in paragraph.lines if paragraph.title == title)
+    return "\n".join(
+        line for paragraph in summed.paragraphs for line in paragraph.lines if paragraph.title == title
+    )
 
 
 def test_the_golden_run_is_summed_up_as_it_was_read_and_approved(golden):
-    text = "\n".join(f"{p.title}{' !' if p.bad else ''}\n" + "\n".join(p.lines) for p in summary([golden]).paragraphs)
+    text = "\n".join(
+        f"{p.title}{' !' if p.bad else ''}\n" + "\n".join(p.lines) for p in summary([golden]).paragraphs
+    )
     assert text + "\n" == (GOLDEN / "words.txt").read_text(encoding="utf-8")
 
 
@@ -55,7 +59,7 @@ def test_a_timed_gpu_is_not_denied():
 
 
 def test_a_reference_without_records_is_refused_with_the_names_there_are():
-    with pytest.raises(ValueError, match="no record of 'sdpa'.*additive_mask"):
+    with pytest.raises(ValueError, match=r"no record of 'sdpa'.*additive_mask"):
         summary([single()], reference_implementation="sdpa")
 
 
