@@ -1,7 +1,7 @@
 """A group: axes of which a product is taken, some of them zipped."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, product
 
 from bench.sweeps.axes import AXES
@@ -22,7 +22,6 @@ class Group:
     axes: Mapping[str, tuple[Value, ...]]
     zips: tuple[tuple[str, ...], ...] = ()
     where: str = "the command line"
-    defaults: frozenset[str] = field(default=frozenset())
 
     def points(self) -> Iterator[Point]:
         """Every combination; the last axis of the file varies fastest."""
