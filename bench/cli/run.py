@@ -123,8 +123,8 @@ def _run(
     assert settings.peaks is not None, "a run that times knows its peaks"
     try:
         with (
-            RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
             stopping() as stop,
+            RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
         ):
             total = len(sweep.cases) * len(here.names)
             with progress(total, "running", done=len(writer.done)) as step:
