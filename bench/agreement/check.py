@@ -12,6 +12,7 @@ from bench.agreement.hints import hint
 from bench.agreement.inputs import FAMILIES, applies, make_inputs
 from bench.agreement.observe import observe
 from bench.agreement.oracle import Expectation, Oracle
+from bench.agreement.rows import restricted
 from bench.records.schema import Agreement, Check, Comparison, KnownLimit
 from impls.contract import Case, Dense, Implementation, Inputs, Outputs, Refusal
 
@@ -43,8 +44,8 @@ def check(
     checks: tuple[Check, ...] = ()
     first_call_ns = 0.0
     for family, shaped in plan(case, families):
-        inputs = make_inputs(shaped, family, seed, oracle.device)
         wanted = oracle.expect(shaped, family, seed)
+        inputs = restricted(make_inputs(shaped, family, seed, oracle.device), wanted.rows)
         start = perf_counter_ns()
         with implementation.bound(_differentiable(inputs)) as call:
             if not checks:
@@ -107,7 +108,7 @@ def _compared(inputs: Inputs, outputs: Outputs, family: str, wanted: Expectation
             raise Refusal("its output carries no graph, so that it has no backward")
         grads = torch.autograd.grad(outputs.out, (inputs.q, inputs.k, inputs.v), inputs.dout)
         for name, grad in zip(("dq", "dk", "dv"), grads, strict=True):
-            yield compare(name, family, grad, wanted.targets[name], None)
+            yield compare(name, family, grad, wanted.targets[name], rows if name == "dq" else None)
 
 
 def _limits(implementation: Implementation, comparisons: Sequence[Comparison]) -> Iterator[KnownLimit]:
