@@ -6,6 +6,8 @@ by batch row, head and band of rows, in cells that hold enough elements for thei
 norm to mean something.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -15,13 +17,14 @@ ENOUGH = 1024
 MOST_BANDS = 8
 
 
-def cell_norms(x: Tensor) -> tuple[Tensor, float]:
+def cell_norms(x: Tensor, like: Sequence[int] = ()) -> tuple[Tensor, float]:
     """L2 norm of each cell of ``[B, H, R, D]`` (or ``[B, H, R]``), and the mean number of elements in one.
 
-    The result is ``[B or 1, H or 1, bands]``: heads are merged first, then batch rows.
+    The result is ``[B or 1, H or 1, bands]``: heads are merged first, then batch rows. `like` is the
+    shape whose cells are taken, where `x` holds one number for each of its rows.
     """
     batch, heads, rows = x.shape[:3]
-    width = x[0, 0, 0].numel()
+    width = (like or x.shape)[3] if len(like or x.shape) == 4 else 1
     bands = max(1, min(MOST_BANDS, rows * width // ENOUGH, rows))
     squares = x.double().square().reshape(batch, heads, rows, -1).sum(-1)
     cells = torch.stack([band.sum(-1) for band in squares.tensor_split(bands, dim=-1)], dim=-1)
@@ -29,4 +32,4 @@ def cell_norms(x: Tensor) -> tuple[Tensor, float]:
         cells = cells.sum(1, keepdim=True)
         if heads * rows * width // bands < ENOUGH:
             cells = cells.sum(0, keepdim=True)
-    return cells.sqrt(), x.numel() / max(cells.numel(), 1)
+    return cells.sqrt(), batch * heads * rows * width / max(cells.numel(), 1)

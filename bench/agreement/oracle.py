@@ -27,7 +27,10 @@ TWIN_FACTOR = 2.0
 FLOOR_ULPS = 2.0
 ENOUGH_ROWS = 512
 MOST_DRAWS = 24
-"""Where a case has fewer rows than `ENOUGH_ROWS`, the eager twin is drawn again with dithered scores."""
+"""Where a backward has fewer rows than `ENOUGH_ROWS`, the eager twin is drawn again with dithered scores."""
+
+SIGMAS = 4.0
+"""How many standard deviations of rounded scores are granted where they exceed what the twins happened to show."""
 
 VERSION = 2
 """Part of the name of a stored expectation; raise it when what is stored changes."""
@@ -72,7 +75,8 @@ def expect_of(inputs: Inputs, rows: Tensor) -> Expectation:
         if expected is not None:
             floor = _cancellation_floor(inputs, len(rows), name)
             dtype = "fp32" if name == "lse" else inputs.case.dtype
-            targets[name] = _target(expected, [twin[name] for twin in twins], dtype, floor)
+            variance = twins[0].get(f"{name}_variance")
+            targets[name] = _target(expected, [twin[name] for twin in twins], variance, dtype, floor)
     return Expectation(rows.cpu(), targets)
 
 
@@ -82,7 +86,8 @@ def _twins(inputs: Inputs, rows: Tensor) -> Iterator[Low]:
     yield eager(inputs, rows)
     case = inputs.case
     few = case.batch * case.q_heads * len(rows)
-    for draw in range(min(MOST_DRAWS, ENOUGH_ROWS // few)):
+    draws = min(MOST_DRAWS, ENOUGH_ROWS // few) if inputs.dout is not None else 0
+    for draw in range(draws):
         yield eager(inputs, rows, torch.Generator().manual_seed(draw))
 
 
@@ -103,7 +108,7 @@ def _cancellation_floor(inputs: Inputs, rows: int, name: str) -> float:
     return FLOOR_ULPS * noise * rms["q"] * (rows * case.groups) ** 0.5 / case.kv_len
 
 
-def _target(true: Tensor, lows: list[Tensor], dtype: str, floor: float) -> Target:
+def _target(true: Tensor, lows: list[Tensor], variance: Tensor | None, dtype: str, floor: float) -> Target:
     finite = true.isfinite()
     scale = torch.where(finite, true, 0.0)
     eps = torch.finfo(TORCH_DTYPES[dtype]).eps
@@ -114,12 +119,27 @@ def _target(true: Tensor, lows: list[Tensor], dtype: str, floor: float) -> Targe
         if error.isfinite().all():  # a form that overflows here sets no budget; the flash form never does
             worst = torch.maximum(worst, error.abs().max())
             worst_norms = torch.maximum(worst_norms, cell_norms(error)[0])
+    largest, budgets = TWIN_FACTOR * float(worst), TWIN_FACTOR * worst_norms
+    if variance is not None:
+        largest = max(largest, SIGMAS * float(variance.max()) ** 0.5)
+        budgets = torch.maximum(budgets, _likely_norms(variance))
     return Target(
         expected=true.cpu(),
-        max_budget=TWIN_FACTOR * float(worst) + FLOOR_ULPS * eps * float(scale.abs().max()) + 4 * floor,
-        l2_budgets=(TWIN_FACTOR * worst_norms + eps * norms + floor * count**0.5).cpu(),
+        max_budget=largest + FLOOR_ULPS * eps * float(scale.abs().max()) + 4 * floor,
+        l2_budgets=(budgets + eps * norms + floor * count**0.5).cpu(),
         norms=norms.cpu(),
     )
+
+
+def _likely_norms(variance: Tensor) -> Tensor:
+    """The norm of each cell that independent errors of this variance stay within at `SIGMAS`.
+
+    The square of the norm has mean ``sum(var)`` and standard deviation ``sqrt(2 sum(var ** 2))`` over
+    rows; the factor makes a cell that one row rules come out at `SIGMAS` standard deviations.
+    """
+    rows = variance.double().flatten(3).sum(-1) if variance.ndim == 4 else variance.double()
+    mean, spread = cell_norms(rows.sqrt(), like=variance.shape)[0].square(), cell_norms(rows, like=variance.shape)[0]
+    return (mean + (SIGMAS**2 - 1) * spread).sqrt()
 
 
 class Oracle:

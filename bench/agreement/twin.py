@@ -8,6 +8,8 @@
 
 Neither is more honest than the other, and each is much less accurate than the
 other somewhere: eager on large scores, flash on gradients of peaked softmaxes.
+One draw of rounding errors may be lucky where a few weights decide, so the flash
+form also gives the *variance* that rounding the scores must be granted.
 Products accumulate in float32, as on any accelerator. Operands are upcast for
 them, which gives the same bits and is fast on CPUs without half-precision units.
 """
@@ -24,9 +26,11 @@ from impls.tensors import dense_kv
 
 SCORES_AT_ONCE = 1 << 23
 LOG2E = 1.4426950408889634
-
 Low = dict[str, Tensor]
-"""Results by name: `out` ``[B, Hq, R, Dv]``, `lse` ``[B, Hq, R]``, and with a gradient dq, dk and dv."""
+"""Results by name: `out` ``[B, Hq, R, Dv]``, `lse` ``[B, Hq, R]``, and with a gradient dq, dk and dv.
+
+The flash form adds `out_variance` and `lse_variance`, shaped as out and lse.
+"""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def _flash(chunk: _Chunk, k: Tensor, v: Tensor, grads: list[Tensor]) -> Low:
     out = chunk.shaped(_round(chunk.folded(weights), low) @ v) / total
     out = torch.where(total > 0, out, 0.0).to(low)
     lse = top + total.log()
-    found = {"out": out, "lse": lse.squeeze(-1)}
+    found = {"out": out, "lse": lse.squeeze(-1)} | _variances(chunk, k, v, scores, weights / total, out.float())
     if chunk.dout is not None:
         dout = chunk.dout
         delta = (dout * chunk.folded(out.float())).sum(-1, keepdim=True)
@@ -148,6 +152,29 @@ def _flash(chunk: _Chunk, k: Tensor, v: Tensor, grads: list[Tensor]) -> Low:
         grads[1] += _round(folded, low).transpose(-1, -2) @ dout
         found["dq"] = (chunk.shaped(dscores @ k) * case.score_scale).to(low)
     return found
+
+
+def _variances(chunk: _Chunk, k: Tensor, v: Tensor, scores: Tensor, weights: Tensor, out: Tensor) -> Low:
+    """Variance of out and LSE under rounding errors that are independent and uniform over an ulp (``1 / 12``).
+
+    A score carries two in the dtype (the product, its scaling) and those of summing D products in float32
+    one after the other, of its own size or of the products where they cancel. To first order ``d out =
+    sum_j p_j (v_j - out) ds_j`` and ``d lse = sum_j p_j ds_j``. Summing N keys one after the other in
+    float32 adds to each.
+    """
+    case, eps, single = chunk.case, torch.finfo(chunk.dtype).eps, torch.finfo(torch.float32).eps
+    lengths = chunk.q.norm(dim=-1, keepdim=True) * k.norm(dim=-1).unsqueeze(-2)
+    terms = chunk.shaped(lengths) * (case.score_scale / case.head_dim**0.5)
+    ulp = (eps**2 / 6 + single**2 * case.head_dim / 36) ** 0.5 * torch.maximum(scores.abs(), terms)
+    shares = torch.where(weights > 0, weights * ulp, 0.0).square()
+    total, folded = shares.sum(-1, keepdim=True), chunk.folded(shares)
+    mean, square = chunk.shaped(folded @ v), chunk.shaped(folded @ v.square())
+    variance = (square - 2 * out * mean + out.square() * total).clamp(min=0.0)
+    summing = single**2 / 12 * (case.kv_len * out.square() + v.square().mean() / 2)
+    return {
+        "out_variance": variance + torch.where(total > 0, summing, 0.0),
+        "lse_variance": total.squeeze(-1) + single**2 / 12 * case.kv_len,
+    }
 
 
 def _scores(chunk: _Chunk, k: Tensor) -> tuple[Tensor, Tensor | None]:
