@@ -43,6 +43,10 @@ def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
     return _shape_of_damage(judged, target, rows)
 
 
+def gradient_hint(inputs: Inputs, rows: Tensor, name: str, got: Tensor, target: Target) -> str:
+    return ""
+
+
 def _explains(made: Tensor, judged: Tensor, target: Target) -> bool:
     """Whether `made` is `judged`, NaN for NaN, and is not simply right."""
     expected = target.expected.to(judged.device)
