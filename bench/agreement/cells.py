@@ -17,8 +17,8 @@ ENOUGH = 1024
 MOST_BANDS = 8
 
 
-def cell_norms(x: Tensor, like: Sequence[int] = ()) -> tuple[Tensor, float]:
-    """L2 norm of each cell of ``[B, H, R, D]`` (or ``[B, H, R]``), and the mean number of elements in one.
+def cell_norms(x: Tensor, like: Sequence[int] = ()) -> Tensor:
+    """L2 norm of each cell of ``[B, H, R, D]`` (or ``[B, H, R]``).
 
     The result is ``[B or 1, H or 1, bands]``: heads are merged first, then batch rows. `like` is the
     shape whose cells are taken, where `x` holds one number for each of its rows.
@@ -32,4 +32,4 @@ def cell_norms(x: Tensor, like: Sequence[int] = ()) -> tuple[Tensor, float]:
         cells = cells.sum(1, keepdim=True)
         if heads * rows * width // bands < ENOUGH:
             cells = cells.sum(0, keepdim=True)
-    return cells.sqrt(), batch * heads * rows * width / max(cells.numel(), 1)
+    return cells.sqrt()

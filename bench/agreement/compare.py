@@ -51,7 +51,7 @@ def absolute_error(judged: Tensor, expected: Tensor) -> Tensor:
 
 def _worst_cell(error: Tensor, target: Target) -> tuple[float, float]:
     """Relative L2 error and budget of the worst cell; absolute ones where nothing but 0 was expected."""
-    errors, _ = cell_norms(error)
+    errors = cell_norms(error)
     shares = torch.where(errors > 0, errors / target.l2_budgets, 0.0).flatten()
     worst = int(shares.nan_to_num(torch.inf).argmax())
     norm = float(target.norms.flatten()[worst]) or 1.0

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.agreement.compare import compare
 from bench.agreement.inputs import make_inputs
 from bench.agreement.observe import bits, verdict
-from bench.agreement.oracle import Oracle
+from bench.agreement.oracle import Expectation, Oracle
 from bench.records.schema import Check
 from impls.contract import Call, Case, Implementation
 
@@ -25,12 +25,13 @@ def effects(implementation: Implementation, case: Case, oracle: Oracle, seed: in
     inputs = make_inputs(case, "normal", seed, oracle.device)
     with implementation.bound(inputs) as call:
         plain = call().out
-        checks = [_default_dtype(call, plain), _unwritten(call, plain)]
+        wanted = oracle.expect(case, "normal", seed)
+        checks = [_default_dtype(call, plain, wanted), _unwritten(call, plain)]
     return (*checks, _fresh(implementation, case, oracle, seed))
 
 
-def _default_dtype(call: Call, plain: Tensor) -> Check:
-    """The same bits whatever ``torch.get_default_dtype()`` is."""
+def _default_dtype(call: Call, plain: Tensor, wanted: Expectation) -> Check:
+    """The result stays right, and of its dtype, whatever ``torch.get_default_dtype()`` is."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
@@ -42,8 +43,9 @@ def _default_dtype(call: Call, plain: Tensor) -> Check:
         torch.set_default_dtype(before)
     if out.dtype != plain.dtype:
         return verdict("default dtype", f"with float64 as the default dtype the output is {out.dtype}")
-    same = torch.equal(bits(out), bits(plain)) or not torch.equal(bits(call().out), bits(plain))
-    return verdict("default dtype", "" if same else "the result depends on torch's default dtype")
+    right = [compare("out", "normal", x, wanted.targets["out"], wanted.rows).ok for x in (out, plain)]
+    lost = right == [False, True]
+    return verdict("default dtype", "with float64 as the default dtype the result is wrong" if lost else "")
 
 
 def _unwritten(call: Call, plain: Tensor) -> Check:

@@ -5,7 +5,6 @@ low-precision twins on the very same inputs, judged by the same oracle, plus a
 rounding floor. Nothing is tuned by hand.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -17,18 +16,15 @@ from torch import Tensor
 
 from bench.agreement.cells import cell_norms
 from bench.agreement.inputs import make_inputs
+from bench.agreement.rounding import VARIANCE
 from bench.agreement.rows import judged_rows, restricted
-from bench.agreement.twin import Low, eager, flash
+from bench.agreement.twin import eager, flash
 from impls.contract import Case, Inputs
 from impls.reference import reference
 from impls.tensors import TORCH_DTYPES
 
 TWIN_FACTOR = 2.0
 FLOOR_ULPS = 2.0
-ENOUGH_ROWS = 512
-MOST_DRAWS = 24
-"""Where a backward has fewer rows than `ENOUGH_ROWS`, the eager twin is drawn again with dithered scores."""
-
 SIGMAS = 4.0
 """How many standard deviations of rounded scores are granted where they exceed what the twins happened to show."""
 
@@ -68,65 +64,35 @@ def expect_of(inputs: Inputs, rows: Tensor) -> Expectation:
     here = rows.to(inputs.q.device)
     inputs = restricted(inputs, here)
     true = reference(inputs, here)
-    twins = list(_twins(inputs, here))
+    low = (flash(inputs, here), eager(inputs, here))
     targets = {}
     for name in ("out", "lse", "dq", "dk", "dv"):
         expected = getattr(true, name)
         if expected is not None:
-            floor = _cancellation_floor(inputs, len(rows), name)
             dtype = "fp32" if name == "lse" else inputs.case.dtype
-            variance = twins[0].get(f"{name}_variance")
-            targets[name] = _target(expected, [twin[name] for twin in twins], variance, dtype, floor)
+            variance = low[0][name + VARIANCE]
+            targets[name] = _target(expected, [twin[name] for twin in low], variance, dtype)
     return Expectation(rows.cpu(), targets)
 
 
-def _twins(inputs: Inputs, rows: Tensor) -> Iterator[Low]:
-    """Both forms; the eager one several times where a case is so small that one draw may be lucky."""
-    yield flash(inputs, rows)
-    yield eager(inputs, rows)
-    case = inputs.case
-    few = case.batch * case.q_heads * len(rows)
-    draws = min(MOST_DRAWS, ENOUGH_ROWS // few) if inputs.dout is not None else 0
-    for draw in range(draws):
-        yield eager(inputs, rows, torch.Generator().manual_seed(draw))
-
-
-def _cancellation_floor(inputs: Inputs, rows: int, name: str) -> float:
-    """Float32 noise of ``dP - delta``, two sums over head_dim that may cancel, in dq and dk; 0 elsewhere.
-
-    Two orders of summation of Dv products differ by about ``eps |dout| |v| /
-    sqrt(Dv)``; a weight of 1 / N and a key or a query (summed over rows) follow.
-    """
-    if inputs.dout is None or name not in ("dq", "dk"):
-        return 0.0
-    case = inputs.case
-    rms = {x: float(torch.nan_to_num(getattr(inputs, x)).float().square().mean().sqrt()) for x in ("q", "k", "v")}
-    dout = float(inputs.dout.float().square().mean().sqrt()) * (case.q_len / rows) ** 0.5
-    noise = torch.finfo(torch.float32).eps * case.score_scale * dout * rms["v"] * case.v_head_dim**0.5
-    if name == "dq":
-        return FLOOR_ULPS * noise * rms["k"] / case.kv_len
-    return FLOOR_ULPS * noise * rms["q"] * (rows * case.groups) ** 0.5 / case.kv_len
-
-
-def _target(true: Tensor, lows: list[Tensor], variance: Tensor | None, dtype: str, floor: float) -> Target:
+def _target(true: Tensor, lows: list[Tensor], variance: Tensor, dtype: str) -> Target:
     finite = true.isfinite()
     scale = torch.where(finite, true, 0.0)
     eps = torch.finfo(TORCH_DTYPES[dtype]).eps
-    norms, count = cell_norms(scale)
+    norms = cell_norms(scale)
     worst, worst_norms = torch.zeros((), dtype=torch.float64, device=true.device), torch.zeros_like(norms)
     for low in lows:
         error = torch.where(finite, low.double() - true, 0.0)
         if error.isfinite().all():  # a form that overflows here sets no budget; the flash form never does
             worst = torch.maximum(worst, error.abs().max())
-            worst_norms = torch.maximum(worst_norms, cell_norms(error)[0])
-    largest, budgets = TWIN_FACTOR * float(worst), TWIN_FACTOR * worst_norms
-    if variance is not None:
-        largest = max(largest, SIGMAS * float(variance.max()) ** 0.5)
-        budgets = torch.maximum(budgets, _likely_norms(variance))
+            worst_norms = torch.maximum(worst_norms, cell_norms(error))
+    variance = torch.where(finite, variance, 0.0)
+    largest = max(TWIN_FACTOR * float(worst), SIGMAS * float(variance.max()) ** 0.5)
+    budgets = torch.maximum(TWIN_FACTOR * worst_norms, _likely_norms(variance))
     return Target(
         expected=true.cpu(),
-        max_budget=largest + FLOOR_ULPS * eps * float(scale.abs().max()) + 4 * floor,
-        l2_budgets=(budgets + eps * norms + floor * count**0.5).cpu(),
+        max_budget=largest + FLOOR_ULPS * eps * float(scale.abs().max()),
+        l2_budgets=(budgets + eps * norms).cpu(),
         norms=norms.cpu(),
     )
 
@@ -138,7 +104,7 @@ def _likely_norms(variance: Tensor) -> Tensor:
     rows; the factor makes a cell that one row rules come out at `SIGMAS` standard deviations.
     """
     rows = variance.double().flatten(3).sum(-1) if variance.ndim == 4 else variance.double()
-    mean, spread = cell_norms(rows.sqrt(), like=variance.shape)[0].square(), cell_norms(rows, like=variance.shape)[0]
+    mean, spread = cell_norms(rows.sqrt(), like=variance.shape).square(), cell_norms(rows, like=variance.shape)
     return (mean + (SIGMAS**2 - 1) * spread).sqrt()
 
 
