@@ -63,7 +63,7 @@ def _filled_allocations() -> Iterator[None]:
     mode = torch.get_deterministic_debug_mode()
     filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # set on the module
     torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]  # as above
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     try:
         yield
     finally:

@@ -102,11 +102,10 @@ def all_low(q, k, v, seen, bias, case, sinks, *, prescaled="", late=False):
     m = s.amax(-1, keepdim=True).detach()
     p = torch.exp(s - m.masked_fill(m == -torch.inf, 0.0))
     l = p.sum(-1, keepdim=True)
-    p = p[..., : k.shape[2]]
-    tiny = torch.finfo(low).tiny
+    p, l = p[..., : k.shape[2]], l.masked_fill(l == 0, 1.0)
     if late:
-        return (mm(p, v).to(low) / l.clamp(min=tiny)).to(low), None
-    return mm(p / l.clamp(min=tiny), v).to(low), None
+        return (mm(p, v).to(low) / l).to(low), None
+    return mm(p / l, v).to(low), None
 
 
 def exact(q, k, v, seen, bias, case, sinks):
