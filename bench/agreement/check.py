@@ -1,7 +1,7 @@
 """Is it right: one implementation on one case, over all input families, with side effects watched."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 
 import msgspec
@@ -12,7 +12,7 @@ from bench.agreement.compare import compare
 from bench.agreement.effects import effects
 from bench.agreement.hints import gradient_hint, hint
 from bench.agreement.inputs import FAMILIES, applies, make_inputs
-from bench.agreement.observe import CudaStreams, observe
+from bench.agreement.observe import CudaStreams, global_state, observe, restored
 from bench.agreement.oracle import Expectation, Oracle
 from bench.agreement.properties import PROPERTIES, try_properties
 from bench.agreement.rows import restricted
@@ -45,6 +45,19 @@ def check(
     """
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
+    with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):
+        return _check(implementation, case, oracle, seed, families, properties)
+
+
+def _check(
+    implementation: Implementation,
+    case: Case,
+    oracle: Oracle,
+    seed: int,
+    families: Sequence[str],
+    properties: Sequence[str],
+) -> Checked:
+    guarded = replace(implementation, prepare=_putting_back(implementation.prepare))
     comparisons: list[Comparison] = []
     checks: tuple[Check, ...] = ()
     first_call_ns = 0.0
@@ -52,7 +65,7 @@ def check(
         wanted = oracle.expect(shaped, family, seed)
         inputs = _differentiable(restricted(make_inputs(shaped, family, seed, oracle.device), wanted.rows))
         start = perf_counter_ns()
-        with implementation.bound(inputs) as call:
+        with (guarded if checks else implementation).bound(inputs) as call:
             if not checks:
                 timed = _FirstCall(call, start, oracle.device)
                 seen = observe(timed, inputs, CudaStreams() if oracle.device == "cuda" else None)
@@ -63,10 +76,26 @@ def check(
                 outputs = call()
             comparisons += _compared(inputs, outputs, family, wanted)
     little = small(case, implementation, oracle.device)
-    checks += effects(implementation, little, oracle, seed)
-    checks += try_properties(implementation, little, oracle, seed, properties)
+    checks += effects(guarded, little, oracle, seed)
+    checks += try_properties(guarded, little, oracle, seed, properties)
     limits = tuple(_limits(implementation, comparisons))
     return Checked(Agreement(comparisons=tuple(comparisons), checks=checks, known_limits=limits), first_call_ns)
+
+
+def _putting_back(prepare: Callable[[Inputs], Call]) -> Callable[[Inputs], Call]:
+    """`prepare` whose calls leave the settings of the process as they were: one finding must not become many."""
+
+    def prepare_guarded(inputs: Inputs) -> Call:
+        state, call = global_state(), prepare(inputs)
+
+        def guarded() -> Outputs:
+            outputs = call()
+            restored(state)
+            return outputs
+
+        return guarded
+
+    return prepare_guarded
 
 
 def plan(case: Case, families: Sequence[str], implementation: Implementation) -> Iterator[tuple[str, Case]]:

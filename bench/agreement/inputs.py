@@ -67,7 +67,7 @@ def make_inputs(case: Case, family: str = "normal", seed: int = 0, device: str =
 
 
 def _normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=generator)
+    return torch.randn(*shape, generator=generator, dtype=torch.float32)
 
 
 def _place(name: str, x: Tensor, case: Case, dtype: torch.dtype, device: str) -> Tensor:
@@ -172,32 +172,30 @@ def _paged(
 
 
 def _needle(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Query i points along one key of its row; keys are taken in turn from edges, ends and middle."""
+    """Each query points along one key of its row: the ends, tile edges and the middle, in turn over heads and rows."""
     q = q.mul_(0.1)
+    heads = torch.arange(case.q_heads)[:, None]
     for row, q_start, q_len, k_start, k_len, offset in case.segments:
-        edges = _edges(k_len)
-        found = [(i, _visible_spot(case, i + offset, k_len, edges[i % len(edges)])) for i in range(q_len)]
-        rows = [q_start + i for i, spot in found if spot is not None]
-        targets = k[row][:, [k_start + spot for _, spot in found if spot is not None]]
-        targets = targets.repeat_interleave(case.groups, dim=0)
+        ranges = torch.tensor([case.mask.key_range(i + offset, k_len) for i in range(q_len)]).reshape(q_len, 2)
+        rows = (ranges[:, 0] < ranges[:, 1]).nonzero().flatten()
+        if not len(rows):
+            continue
+        low, last = ranges[rows, 0], ranges[rows, 1] - 1
+        edges = torch.tensor(_edges(k_len))
+        spots = edges[(rows * case.q_heads + heads) % len(edges)].clamp(low, last)
+        own = (rows + offset).clamp(low, last)
+        spots = torch.where(case.mask.visible(rows + offset, spots), spots, own)
+        targets = k[row][heads // case.groups, k_start + spots]
         strength = NEEDLE_SCORE / (case.score_scale * targets.square().sum(-1, keepdim=True))
-        q[row][:, rows] += strength * targets
+        q[row][:, q_start + rows] += strength * targets
     return q, k
 
 
-def _visible_spot(case: Case, position: int, keys: int, spot: int) -> int | None:
-    """`spot`, or the nearest end of what the query sees, or None where it sees nothing."""
-    low, high = case.mask.key_range(position, keys)
-    if low >= high:
-        return None
-    near = min(max(spot, low), high - 1)
-    return near if case.mask.visible(position, near) else min(max(position, low), high - 1)
-
-
 def _edges(keys: int) -> list[int]:
-    """Ends, middle, and both sides of the boundaries of tiles of 64 and 128."""
-    spots = {0, keys - 1, keys // 2, keys - 64, *range(63, keys, 64), *range(64, keys, 64), *range(128, keys, 128)}
-    return sorted(spot for spot in spots if 0 <= spot < keys) or [0]
+    """The ends and the middle, then both sides of the boundaries of tiles of 64, from the last to the first."""
+    tiles = [spot for edge in range(64, keys, 64) for spot in (edge, edge - 1)]
+    spots = [keys - 1, 0, keys // 2, keys - 64, *reversed(tiles)]
+    return list(dict.fromkeys(spot for spot in spots if 0 <= spot < keys)) or [0]
 
 
 def _along(q: Tensor, k: Tensor, case: Case, heights: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ PROBE_HEADS = 2
 PROBE_SCORES = 1 << 22
 """Cases with more scores than this run the special families on fewer heads and rows of the batch."""
 
-SMALL_SCORES = 1 << 18
+SMALL_SCORES = 1 << 19
 SMALL_LENGTH = 256
 """Properties and side effects are tried on cases of about this size."""
 
@@ -19,8 +19,8 @@ def probe(case: Case) -> Case:
 
 
 def small(case: Case, implementation: Implementation, device: str) -> Case:
-    """`case` with one key/value head, and shorter where it is dense and long; itself where that is refused."""
-    lighter = _lighter(case, 1)
+    """`case` with two key/value heads at most, and shorter where it is dense and long; itself where that is refused."""
+    lighter = _lighter(case, PROBE_HEADS)
     if isinstance(case.layout, Dense) and _scores(lighter) > SMALL_SCORES:
         lighter = _shorter(lighter)
     return case if implementation.supports(lighter, device) else lighter

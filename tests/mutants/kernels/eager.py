@@ -66,6 +66,7 @@ def make(defect):
     ):  # fmt: skip
         """The textbook's attention."""
         q, k, v = (prepared(defect, x) for x in (q, k, v))
+        v = without_padding(defect, v, key_lengths)
         k, v = heads(defect, k, v, q.shape[1])
         s = scores(defect, q, k, v, scale, softcap, bias, alibi_slopes)
         hidden = hide(defect, q, k, causal, window, key_lengths)
@@ -91,6 +92,14 @@ def prepared(defect, x):
     if defect == "tf32_products":
         return (x.contiguous().view(torch.int32) & ~0x1FFF).view(torch.float32)
     return x
+
+
+def without_padding(defect, v, key_lengths):
+    """Zeros where no value is: a weight of 0 does not hide a NaN."""
+    if key_lengths is None or defect in ("padding_ignored", "padding_of_first"):
+        return v
+    lengths = key_lengths[:, None, None, None] + int(defect == "padding_off")
+    return v.masked_fill(torch.arange(v.shape[2])[:, None] >= lengths, 0.0)
 
 
 def heads(defect, k, v, q_heads):
@@ -153,12 +162,12 @@ def hide(defect, q, k, causal, window, key_lengths):
         limit = {"strict": position - 1, "one_too_many": position + 1}.get(defect, position)
         hidden = hidden | (j > limit)
     if left >= 0 and defect != "window_ignored":
-        hidden = hidden | (j < position - left - (defect == "window_left_off"))
+        hidden = hidden | (j < position - left - int(defect == "window_left_off"))
     if right >= 0 and not causal and defect != "window_ignored":
-        hidden = hidden | (j > position + right - (defect == "window_right_off"))
+        hidden = hidden | (j > position + right - int(defect == "window_right_off"))
     if key_lengths is not None and defect != "padding_ignored":
         lengths = key_lengths[:1].expand(key_lengths.shape) if defect == "padding_of_first" else key_lengths
-        hidden = hidden | (j >= lengths[:, None, None, None] + (defect == "padding_off"))
+        hidden = hidden | (j >= lengths[:, None, None, None] + int(defect == "padding_off"))
     return hidden
 
 
@@ -177,7 +186,7 @@ def weights(defect, s, hidden, sinks):
     m = torch.zeros_like(m) if defect == "no_max" else m.masked_fill(m == -torch.inf, 0.0)
     if defect == "tutorial_triangle":
         return torch.softmax(s, dim=-1)
-    p = cheap_exp(s - m) if defect == "cheap_exp" else torch.exp(s - m)
+    p = schraudolph(s - m) if defect == "cheap_exp" else torch.exp(s - m)
     if defect == "not_normalised":
         return p
     total = p.sum(-1, keepdim=True)
@@ -187,7 +196,7 @@ def weights(defect, s, hidden, sinks):
     return p.to(torch.float8_e4m3fn).float() if defect == "fp8_weights" else p
 
 
-def cheap_exp(x):
+def schraudolph(x):
     x = x * 1.4426950408889634
     whole = torch.floor(x.clamp(min=-120))
     return torch.where(x == -torch.inf, 0.0, torch.exp2(whole) * (1 + x.clamp(min=-120) - whole))
