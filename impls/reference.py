@@ -36,6 +36,7 @@ class Reference:
     dv: Tensor | None = None
 
 
+@torch.no_grad()
 def reference(inputs: Inputs, rows: Tensor | None = None) -> Reference:
     """Attention of `inputs` in float64; `rows` ``[R]`` picks query rows of every head (all without it).
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bench.agreement.compare import compare
 from bench.agreement.effects import effects
-from bench.agreement.hints import gradient_hint, hint
+from bench.agreement.hints import gradient_hint, hint, lse_hint, same_as_before
 from bench.agreement.inputs import FAMILIES, applies, make_inputs
 from bench.agreement.observe import CudaStreams, global_state, observe, restored
 from bench.agreement.oracle import Expectation, Oracle
@@ -59,6 +59,7 @@ def _check(
 ) -> Checked:
     guarded = replace(implementation, prepare=_putting_back(implementation.prepare))
     comparisons: list[Comparison] = []
+    given: list[Tensor] = []
     checks: tuple[Check, ...] = ()
     first_call_ns = 0.0
     for family, shaped in plan(case, families, implementation):
@@ -74,7 +75,8 @@ def _check(
                     return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)
             else:
                 outputs = call()
-            comparisons += _compared(inputs, outputs, family, wanted)
+            comparisons += _compared(inputs, outputs, family, wanted, () if family == "views" else given)
+            given.append(outputs.out.detach())
     little = small(case, implementation, oracle.device)
     checks += effects(guarded, little, oracle, seed)
     checks += try_properties(guarded, little, oracle, seed, properties)
@@ -132,15 +134,21 @@ def _differentiable(inputs: Inputs) -> Inputs:
     return inputs
 
 
-def _compared(inputs: Inputs, outputs: Outputs, family: str, wanted: Expectation) -> Iterator[Comparison]:
-    """Each output that is there against its target; a failure gets a hint."""
+def _compared(
+    inputs: Inputs, outputs: Outputs, family: str, wanted: Expectation, given: Sequence[Tensor]
+) -> Iterator[Comparison]:
+    """Each output that is there against its target; a failure gets a hint. `given` are outputs of other inputs."""
     rows, targets = wanted.rows, wanted.targets
     found = compare("out", family, outputs.out, targets["out"], rows)
     if not found.ok:
-        found = msgspec.structs.replace(found, hint=hint(inputs, rows, outputs.out, targets["out"]))
+        words = same_as_before(given, outputs.out) or hint(inputs, rows, outputs.out, targets["out"])
+        found = msgspec.structs.replace(found, hint=words)
     yield found
     if outputs.lse is not None:
-        yield compare("lse", family, outputs.lse, targets["lse"], rows)
+        found = compare("lse", family, outputs.lse, targets["lse"], rows)
+        if not found.ok:
+            found = msgspec.structs.replace(found, hint=lse_hint(outputs.lse, rows, targets["lse"]))
+        yield found
     if inputs.dout is not None:
         grads = gradients(inputs, outputs)
         for name, grad in grads.items():

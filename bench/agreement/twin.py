@@ -40,7 +40,7 @@ def flash(inputs: Inputs, rows: Tensor) -> Low:
 def _run(inputs: Inputs, rows: Tensor, step: Callable[[Chunk, Tensor, Tensor, Low], Low]) -> Low:
     """`step` over a few rows at a time; what is summed over rows is kept in float32 and rounded once."""
     # What is hidden may be NaN on purpose, and even a weight of 0 would spread it.
-    k, v = (torch.nan_to_num(x).float() for x in dense_kv(inputs))
+    k, v = (torch.nan_to_num(x.detach()).float() for x in dense_kv(inputs))
     sums: Low = {}
     if inputs.dout is not None:
         sums = {name + kind: torch.zeros_like(x) for name, x in (("dk", k), ("dv", v)) for kind in ("", VARIANCE)}
@@ -57,7 +57,7 @@ def _chunks(inputs: Inputs, rows: Tensor) -> Iterator[Chunk]:
         bias = None if inputs.bias is None else inputs.bias[:, :, here].float()
         if inputs.alibi_slopes is not None:
             bias = alibi_rows(inputs.alibi_slopes, case, here)
-        q, dout = (None if x is None else _folded(x[:, :, here].float(), case) for x in (inputs.q, inputs.dout))
+        q, dout = (None if x is None else _folded(x.detach()[:, :, here].float(), case) for x in (inputs.q, inputs.dout))
         hidden = ~visible_rows(case, here)
         assert q is not None, "every case has queries"
         slots = slice(start, start + step)

@@ -168,7 +168,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("lse_base_2", TILED, "normal/lse"),
         ("lse_without_max", TILED, "normal/lse"),
         ("lse_low", TILED, "normal/lse"),
-        ("low_sum", LONG, "ones"),
+        ("low_sum", "b1-h1-q16-k2048-d32-full-bf16", "ones"),
         ("low_accumulator", TILED, "normal/out"),
         ("split_averaged", FULL, "normal/out"),
         ("split_uncorrected", FULL, "large/out"),
