@@ -2,7 +2,8 @@
 
 Format history (``SCHEMA``; readers refuse a newer one and say so):
 
-1. One header line, then one line a record.
+1. One header line, then one line a record. A later record of the same case and
+   implementation stands for the earlier one (it holds its samples too).
 """
 
 import math
@@ -143,7 +144,8 @@ class Measurement(Kept, frozen=True, kw_only=True):
     ``budget`` (time ran out) or ``count``. `inside` says what the timed region
     held. `threads` is 0 where the device is no CPU. `host_ns` is the time in which
     the call returns to the host, where that is not the time of the call itself;
-    `saved_bytes` is what the forward keeps for the backward.
+    `saved_bytes` is what the forward keeps for the backward; `energy_j` is that of
+    one call, where the device counts it.
     """
 
     samples_ns: tuple[float, ...]
@@ -152,6 +154,7 @@ class Measurement(Kept, frozen=True, kw_only=True):
     first_call_ns: float | None = None
     host_ns: float | None = None
     saved_bytes: int | None = None
+    energy_j: float | None = None
     clock: str
     cache: str
     inside: str = "call"

@@ -126,6 +126,19 @@ def foreign_share(before: Snapshot, after: Snapshot, count: int) -> float:
     return (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / available
 
 
+def energy_counter_mj() -> int | None:
+    """Millijoules that the first GPU has counted since its driver loaded; None where NVML can't tell."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)))
+    except pynvml.NVMLError:  # GPUs before Volta don't count
+        return None
+
+
 def gpu_figures() -> tuple[dict[str, float], tuple[str, ...]]:
     """Clocks in MHz, temperature in C and power in W of the first GPU, and why its clocks are lowered."""
     try:

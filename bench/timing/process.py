@@ -14,10 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.records.schema import Status
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
 from bench.timing.worker import serve
 
 LOG_TAIL_LINES = 3
+POISONING = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
+"""After these the next case gets a fresh process: a CUDA context may be dead, memory may be held."""
 
 SHORT_SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
 """OpenMP's threads spin for milliseconds after a parallel region, on cores that the next worker needs.
@@ -73,6 +76,8 @@ class Worker:
         except (EOFError, ConnectionError) as error:
             raise WorkerCrashed(self._epitaph()) from error
         if isinstance(answer, RemoteError):
+            if answer.status in POISONING:
+                self.stop()
             raise answer
         return answer
 

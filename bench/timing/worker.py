@@ -59,6 +59,7 @@ class OpenAnswer:
     clock: str
     cache: str
     threads: int
+    note: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class CloseAnswer:
     peak_bytes: int | None
     saved_bytes: int | None
     host_ns: float | None
+    energy_j: float | None
 
 
 class Server:
@@ -158,7 +160,9 @@ class Server:
         pace = self.timer.warm_up()
         clock = self.timer.clock
         threads = torch.get_num_threads() if self.device == "cpu" else 0
-        return OpenAnswer(pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads)
+        return OpenAnswer(
+            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, self.timer.note
+        )
 
     def sample(self) -> float:
         """One sample of the open case: nanoseconds a call."""
@@ -167,7 +171,13 @@ class Server:
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
         timer = self.timer
-        answer = CloseAnswer(timer.verify(), timer.peak_bytes(), timer.saved_bytes(), timer.host_ns())
+        answer = CloseAnswer(
+            verified=timer.verify(),
+            peak_bytes=timer.peak_bytes(),
+            saved_bytes=timer.saved_bytes(),
+            host_ns=timer.host_ns(),
+            energy_j=timer.energy_j(timer.warmup_ns[-1]),
+        )
         self.timer.close()
         self.timer = None
         return answer

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from bench.agreement.oracle import Oracle
+from bench.life import Settings
 from bench.records.schema import Peaks, Status
 from bench.records.store import read_run
-from bench.run import Settings, run_case
+from bench.run import run_case
 from bench.timing.conditions import (
     FOREIGN_SHARE,
     THROTTLE_REASONS,
@@ -92,7 +93,7 @@ def test_a_noisy_neighbour_is_noticed_and_our_own_work_is_not():
         for neighbour in neighbours:
             neighbour.kill()
     assert strange_share > FOREIGN_SHARE
-    assert our_share < strange_share - 0.2
+    assert our_share < strange_share - 0.05
 
 
 def test_cgroup_throttling_is_read(tmp_path):
@@ -178,3 +179,11 @@ def test_a_run_keeps_the_peaks_it_was_judged_by(bench, tmp_path):
     done = bench("run", "--sweep", sweep, "--impl", "masked_fill", "--budget", "0.02", "--out", tmp_path / "r")
     assert done.returncode == 0, done.stderr
     assert read_run(tmp_path / "r").header.peaks.flops_per_s["fp32"] > 1e9
+
+
+def test_an_error_that_poisons_the_process_ends_one_record_only(workers, kernels):
+    name = f"{kernels}/hostile.py:dies_with_its_context"
+    (first,) = run_case(CASE, [name], workers, QUICK)
+    (second,) = run_case(parse_case("b1-h2-s24-d8-causal-fp32"), [name], workers, QUICK)
+    assert (first.status, second.status) == (Status.ERROR, Status.PASSED)
+    assert "illegal memory access" in first.reason

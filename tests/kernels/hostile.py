@@ -79,3 +79,14 @@ def goes_wrong_later(q, k, v, *, causal=False):
     CALLS.append(None)
     out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
     return out * (2 if len(CALLS) > 30 else 1)
+
+
+POISONED = []
+
+
+def dies_with_its_context(q, k, v, *, causal=False):
+    """Fails on one case as a kernel with a bad address does, and on everything after it in this process."""
+    if q.shape[2] == 16 or POISONED:
+        POISONED.append(None)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
