@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.codegen import baselines
+from bench.codegen.binary import advisories
 from bench.codegen.facts import Facts, LoopFacts
 from bench.codegen.gate import Finding, Level, compare, judge, loop_difference, missing
 
@@ -77,6 +78,8 @@ def test_the_same_code_raises_nothing():
         (change(loop={"ffma": 33}), "FFMA in the loop", "FAIL"),
         (change(exposed=0.59), None, None),
         (change(exposed=0.6), "exposed softmax", "FAIL"),
+        (change(serialised=True), "wgmma", "FAIL"),
+        (change(advisories=("C7515 wgmma.mma_async instructions are serialized",)), "ptxas advisory", "WARN"),
         (change(loop={"waits": 2}), "waits in the loop", "FAIL"),
         (change(loop={"barriers": 3}), "barriers in the loop", "FAIL"),
         (change(loop={"barriers": 3}, macs=2 * 1048576), None, None),
@@ -110,6 +113,16 @@ def test_a_new_configuration_is_noted_and_one_that_is_gone_fails():
     assert [f.level for f in judge([GOOD], [GOOD, other])] == [Level.NOTE]
     gone = missing([GOOD, other], [GOOD])
     assert [(f.level, f.config) for f in gone] == [(Level.FAIL, other.id)]
+
+
+def test_an_advisory_is_read_from_what_ptxas_printed():
+    log = """ptxas info    : (C7515) Potential Performance Loss: wgmma.mma_async instructions are serialized due to \
+insufficient register resources for the wgmma pipeline in the function 'forward'
+ptxas info    : Used 255 registers, used 1 barriers
+"""
+    assert advisories(log) == (
+        "C7515 wgmma.mma_async instructions are serialized due to insufficient register resources for the wgmma pipeline",
+    )
 
 
 def test_a_failure_is_found_without_a_baseline_too():
