@@ -97,7 +97,15 @@ def build(
     width = max(16, 1 << (head_dim - 1).bit_length())
     config = config or configs.candidates(phase, capability, width, ELEMENT_BYTES[dtype])[0]
     known = PLAIN | ({} if causal else {"right": None, "prefix": 0})
-    known |= {"stride_kn": head_dim, "stride_vn": head_dim, "D": head_dim, "DV": head_dim, "D_PAD": width, "DV_PAD": width, **_tiles(config)}
+    known |= {
+        "stride_kn": head_dim,
+        "stride_vn": head_dim,
+        "D": head_dim,
+        "DV": head_dim,
+        "D_PAD": width,
+        "DV_PAD": width,
+        **_tiles(config),
+    }
     known = {name: value for name, value in known.items() if name not in (present or {})} | dict(constants or {})
     types = TYPES | dict.fromkeys(OF_THE_CASE, f"*{dtype}") | dict(present or {})
     signature = {n: "constexpr" if n in known else types.get(n, "i32") for n in kernel.arg_names}
