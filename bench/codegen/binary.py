@@ -11,7 +11,7 @@ RESOURCES = re.compile(r"REG:(?P<registers>\d+) STACK:(?P<stack>\d+) SHARED:(?P<
 
 
 ADVISORY = re.compile(
-    r"\((?P<number>C\d+)\) Potential Performance Loss: (?P<said>.*?)(?: in the function '\S+')?$", re.M
+    r"\((?P<number>C\d+)\) Potential Performance Loss: (?P<said>.*?)(?: in the function '\S+')?$", re.MULTILINE
 )
 
 
