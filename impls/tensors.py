@@ -92,3 +92,8 @@ def softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
         return torch.softmax(scores, dim=-1)
     column = sinks.to(scores.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
     return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
+
+
+def dropped(weights: Tensor, probability: float) -> Tensor:
+    """Weights after dropout with torch's own generator: some become 0, the others grow by ``1 / (1 - p)``."""
+    return weights if not probability else torch.nn.functional.dropout(weights, probability, training=True)

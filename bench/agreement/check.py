@@ -40,6 +40,8 @@ def check(
     """Compare `implementation` with the oracle on `case`; raises Refusal where it can't do the case."""
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
+    if case.dropout:
+        return _by_statistics(implementation, case, oracle.device, seed)
     comparisons: list[Comparison] = []
     checks: tuple[Check, ...] = ()
     first_call_ns, default_dtype = 0.0, torch.get_default_dtype()
@@ -120,3 +122,16 @@ def _limits(implementation: Implementation, comparisons: Sequence[Comparison]) -
         if family in ran:
             seen = any(not c.ok for c in comparisons if c.family == family)
             yield KnownLimit(family=family, reason=reason, seen=seen)
+
+
+def _by_statistics(implementation: Implementation, case: Case, device: str, seed: int) -> Checked:
+    """What dropout leaves to judge: no oracle can foresee a single call."""
+    from bench.agreement.dropout import check_dropout
+
+    start = perf_counter_ns()
+    implementation.run(make_inputs(case, "normal", seed, device))
+    if device == "cuda":
+        torch.cuda.synchronize()
+    first_call_ns = float(perf_counter_ns() - start)
+    checks = check_dropout(implementation, case, seed=seed, device=device)
+    return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)

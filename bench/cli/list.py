@@ -3,6 +3,7 @@
 import click
 
 from bench.cli.session import SET_UP_TIMEOUT_S, Session, UsageError, session
+from bench.sweeps import Sweep
 from bench.timing.worker import Description, Unusable
 from impls.contract import Case, CaseError, parse_case
 
@@ -25,7 +26,7 @@ def command(device: str, names: tuple[str, ...], case_id: str | None, for_machin
         case = parse_case(case_id) if case_id else None
     except CaseError as error:
         raise UsageError(str(error)) from error
-    with session(names, device, SET_UP_TIMEOUT_S) as here:
+    with session(names, device, Sweep("list", ()), SET_UP_TIMEOUT_S) as here:
         found = here.pool.oracle.ask("describe", names)
         known = [one for one in found if not isinstance(one, Unusable)]
         reasons = {one.name: _reason(one, device) for one in known}

@@ -10,7 +10,7 @@ import click
 from bench.cli.sweep_options import chosen_sweep, override
 
 if TYPE_CHECKING:
-    from bench.records.peaks import Peaks
+    from bench.records.schema import Peaks
     from bench.sweeps import Sweep
     from bench.sweeps.estimate import Estimate
 

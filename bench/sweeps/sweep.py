@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.sweeps import toml
-from bench.sweeps.axes import AXES, Value, texts
+from bench.sweeps.axes import AXES, contradiction
 from bench.sweeps.build import cases_of
 from bench.sweeps.errors import SweepError
 from bench.sweeps.groups import Group, Point
 from bench.sweeps.limits import Limits, byte_count, seconds
+from bench.sweeps.readers import Value, texts
 from impls.contract import Case, CaseError
 
 FOLDER = Path(__file__).parent
@@ -101,6 +102,8 @@ def _overrides(overrides: Mapping[str, str]) -> tuple[dict[str, tuple[Value, ...
                 limits[limit[0]] = limit[1](text)
         except SweepError as error:
             raise SweepError(f"{option}: {error}") from error
+    if problem := contradiction(values):
+        raise SweepError(f"on the command line {problem}")
     return values, limits
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from bench.records.schema import Agreement, Comparison
+from bench.records.schema import Agreement, Comparison, Peaks
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
@@ -59,6 +59,7 @@ class OpenAnswer:
     clock: str
     cache: str
     threads: int
+    note: str
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class CloseAnswer:
 
     verified: Comparison
     peak_bytes: int | None
+    saved_bytes: int | None
+    host_ns: float | None
+    energy_j: float | None
 
 
 class Server:
@@ -126,6 +130,12 @@ class Server:
         except DeviceError as error:
             return Unusable(str(error))
 
+    def peaks(self, environment: Any, dtypes: tuple[str, ...], again: bool) -> Peaks:
+        """Peaks of the device, measured once for each environment."""
+        from bench.timing.peaks import measured_peaks
+
+        return measured_peaks(environment, dtypes, again=again)
+
     def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
         """Compute what a case must give, for the other workers to read."""
         from bench.agreement.check import plan
@@ -150,7 +160,9 @@ class Server:
         pace = self.timer.warm_up()
         clock = self.timer.clock
         threads = torch.get_num_threads() if self.device == "cpu" else 0
-        return OpenAnswer(pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads)
+        return OpenAnswer(
+            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, self.timer.note
+        )
 
     def sample(self) -> float:
         """One sample of the open case: nanoseconds a call."""
@@ -158,7 +170,14 @@ class Server:
 
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
-        answer = CloseAnswer(self.timer.verify(), self.timer.peak_bytes())
+        timer = self.timer
+        answer = CloseAnswer(
+            verified=timer.verify(),
+            peak_bytes=timer.peak_bytes(),
+            saved_bytes=timer.saved_bytes(),
+            host_ns=timer.host_ns(),
+            energy_j=timer.energy_j(timer.warmup_ns[-1]),
+        )
         self.timer.close()
         self.timer = None
         return answer
