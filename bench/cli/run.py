@@ -152,8 +152,8 @@ def _refined(
     click.echo("refining the widest intervals and the closest contests until the time is spent", err=True)
     for _ in refine(read_run(writer.folder).records, here.pool, settings, until_s, writer.append, spent):
         if stop:
-            return True
-    return False
+            break
+    return bool(stop)
 
 
 @contextmanager

@@ -10,6 +10,11 @@ import msgspec
 RESOURCES = re.compile(r"REG:(?P<registers>\d+) STACK:(?P<stack>\d+) SHARED:(?P<shared>\d+) LOCAL:(?P<local>\d+)")
 
 
+ADVISORY = re.compile(
+    r"\((?P<number>C\d+)\) Potential Performance Loss: (?P<said>.*?)(?: in the function '\S+')?$", re.MULTILINE
+)
+
+
 class ToolError(RuntimeError):
     """A tool of Triton's wheel is missing or failed; the message has what it said."""
 
@@ -18,6 +23,7 @@ class Binary(msgspec.Struct, frozen=True, kw_only=True):
     """What came out for one recipe.
 
     `shared_bytes` is dynamic plus static; `tensor_columns` are those of tensor memory.
+    `advisories` are what ptxas itself calls a potential performance loss.
     """
 
     listing: str
@@ -28,6 +34,12 @@ class Binary(msgspec.Struct, frozen=True, kw_only=True):
     warps: int
     triton: str
     ptxas: str
+    advisories: tuple[str, ...] = ()
+
+
+def advisories(log: str) -> tuple[str, ...]:
+    """``C7515 wgmma.mma_async instructions are serialized due to …`` from what ptxas printed."""
+    return tuple(dict.fromkeys(f"{match['number']} {match['said']}" for match in ADVISORY.finditer(log)))
 
 
 def disassemble(cubin: Path) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.codegen.binary import Binary
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key: raise it when `Binary` changes."""
 
 

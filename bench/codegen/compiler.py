@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from bench.codegen import cache
-from bench.codegen.binary import Binary, disassemble, resources
+from bench.codegen.binary import Binary, advisories, disassemble, resources
 from bench.codegen.recipe import DIVISIBILITY, Recipe, RecipeError
 from bench.codegen.target import KIB, WARP, find
 
@@ -119,7 +119,7 @@ def _compile(recipe: Recipe, kernel: Any, capability: int) -> Binary:
     attributes = {
         (kernel.arg_names.index(name),): [[DIVISIBILITY, divisor]] for name, divisor in recipe.attributes.items()
     }
-    with _private_triton_cache(), contextlib.redirect_stdout(io.StringIO()):  # ptxas' errors arrive as an exception
+    with _private_triton_cache(), contextlib.redirect_stdout(io.StringIO()) as log:
         compiled = triton.compile(
             ASTSource(kernel, signature, constants, attributes),
             target=GPUTarget("cuda", capability, WARP),
@@ -139,14 +139,23 @@ def _compile(recipe: Recipe, kernel: Any, capability: int) -> Binary:
         warps=compiled.metadata.num_warps,
         triton=triton.__version__,
         ptxas=get_ptxas(capability).version,
+        advisories=advisories(log.getvalue()),
     )
 
 
 @contextlib.contextmanager
 def _private_triton_cache() -> Iterator[None]:
-    """Triton's own cache elsewhere meanwhile: a kernel is compiled anew, and the user's cache stays as it is."""
+    """Triton's own cache elsewhere meanwhile: a kernel is compiled anew, and the user's cache stays as it is.
+
+    Triton prints what ptxas said.
+    """
     from triton import knobs
 
-    with tempfile.TemporaryDirectory(prefix="attnbench-codegen-") as scratch, knobs.cache.scope():
+    with (
+        tempfile.TemporaryDirectory(prefix="attnbench-codegen-") as scratch,
+        knobs.cache.scope(),
+        knobs.nvidia.scope(),
+    ):
         knobs.cache.dir = scratch
+        knobs.nvidia.dump_ptxas_log = True
         yield

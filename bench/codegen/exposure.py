@@ -13,6 +13,8 @@ from bench.codegen.classes import PIPES, SOFTMAX, classify
 from bench.codegen.sass import Instruction
 from bench.codegen.target import WARP, Target
 
+SEVERAL = 2
+"""More products a turn than these, and a wait for each, are no schedule that anyone writes."""
 LEFT = re.compile(r"gsb0,\s*(0x[0-9a-f]+)")
 
 
@@ -37,6 +39,18 @@ def exposed_share(turn: tuple[Instruction, ...], target: Target) -> float | None
                 exposed += cycles if not (open_groups or uncommitted) else 0.0
         del lap
     return exposed / total if total else None
+
+
+def serialised(turn: tuple[Instruction, ...]) -> bool:
+    """Whether each wgmma is waited for before the next is issued.
+
+    ptxas does this where it can't keep the registers of products in flight apart from
+    others (its advisories C7510 and C7515). Nothing runs under such products for long, whatever the
+    exposed share says.
+    """
+    products = [i for i in turn if i.stem.endswith("GMMA")]
+    waits = sum(i.opcode.startswith("WARPGROUP.DEPBAR") for i in turn)
+    return len(products) > SEVERAL and waits >= len(products)
 
 
 def issue_cycles(instruction: Instruction, target: Target) -> float:

@@ -7,7 +7,7 @@ import msgspec
 from bench.codegen import cfg, sass
 from bench.codegen.binary import Binary
 from bench.codegen.classes import classify
-from bench.codegen.exposure import exposed_share
+from bench.codegen.exposure import exposed_share, serialised
 from bench.codegen.loops import WorkLoop, main_loops
 from bench.codegen.occupancy import Demand, occupancy
 from bench.codegen.pipes import pipe_cycles
@@ -44,9 +44,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     `loops` are the main loops of the partitions, first the one with the products. Spills
     are instructions that go to local memory, inside the main loops and elsewhere.
     `ratio` is that of the heaviest partition, `ratio_all` of all together. `exposed` is
-    the share of softmax cycles with no wgmma in flight (sm_90). `pipe_cycles` are busy
+    the share of softmax cycles with no wgmma in flight (sm_90); `serialised` says that
+    each wgmma is waited for at once, which makes that share worthless. `pipe_cycles` are busy
     cycles of one SM's pipes for one turn of one CTA, from published throughputs; they
-    overlap in unknown ways and are no time. `sha256` is of the instructions. `failure`
+    overlap in unknown ways and are no time. `advisories` are what ptxas calls a
+    potential performance loss. `sha256` is of the instructions. `failure`
     says why there is nothing else.
     """
 
@@ -69,10 +71,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     ratio_all: float | None = None
     exposed: float | None = None
+    serialised: bool = False
     macs: int | None = None
     pipe_cycles: dict[str, float] = {}
     loops: tuple[LoopFacts, ...] = ()
     unknown_opcodes: tuple[str, ...] = ()
+    advisories: tuple[str, ...] = ()
     sha256: str = ""
     triton: str = ""
     ptxas: str = ""
@@ -138,10 +142,12 @@ def analyse(recipe: Recipe, binary: Binary) -> Facts:
         ratio=max(ratios, default=None),
         ratio_all=round(sum(ratios), 4) if ratios else None,
         exposed=_exposed(works, recipe),
+        serialised=any(serialised(work.turn) for work in works),
         macs=macs,
         pipe_cycles=pipe_cycles(works, target),
         loops=loops,
         unknown_opcodes=tuple(sorted({i.stem for i in listing.instructions if classify(i) == "other"})),
+        advisories=binary.advisories,
         sha256=listing.sha256,
         triton=binary.triton,
         ptxas=binary.ptxas,

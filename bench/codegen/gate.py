@@ -150,6 +150,9 @@ def _ffma(before: Facts, now: Facts) -> Iterator[Finding]:
 
 
 def _exposure(before: Facts, now: Facts) -> Iterator[Finding]:
+    if now.serialised and not before.serialised:
+        said = "ptxas waits for each wgmma before the next: nothing overlaps"
+        yield _finding(Level.FAIL, now, "wgmma", "in flight together", "serialised", said)
     if before.exposed is not None and now.exposed is not None and now.exposed >= before.exposed + EXPOSURE_FAILS:
         said = "less of the softmax runs under a wgmma"
         yield _finding(Level.FAIL, now, "exposed softmax", f"{before.exposed:.2f}", f"{now.exposed:.2f}", said)
@@ -170,6 +173,13 @@ def _copies(before: Facts, now: Facts) -> Iterator[Finding]:
         yield _finding(Level.FAIL, now, "asynchronous copies", before.total("async_copies"), 0, said)
 
 
+def _advised(before: Facts, now: Facts) -> Iterator[Finding]:
+    for advisory in now.advisories:
+        number, _, said = advisory.partition(" ")
+        if not any(known.startswith(number) for known in before.advisories):
+            yield _finding(Level.WARN, now, "ptxas advisory", "none", number, said)
+
+
 RULES: tuple[Callable[[Facts, Facts], Iterator[Finding]], ...] = (
     _tensor,
     _occupancy,
@@ -179,4 +189,5 @@ RULES: tuple[Callable[[Facts, Facts], Iterator[Finding]], ...] = (
     _exposure,
     _waits,
     _copies,
+    _advised,
 )

@@ -52,8 +52,6 @@ def _by_registers(target: Target, demand: Demand) -> int:
     if demand.registers > target.registers_per_thread:
         return 0
     warp_registers = up(demand.registers * WARP, target.register_unit)
-    if warp_registers * up(demand.warps, target.partitions) > target.registers_per_cta:
-        return 0
     if not warp_registers:
         return target.ctas_per_sm
     warps_per_partition = target.registers_per_sm // target.partitions // warp_registers

@@ -33,6 +33,7 @@ def facts_tables(facts: Sequence[Facts]) -> Group:
         compilers = ", ".join(sorted({f"Triton {f.triton}, ptxas {f.ptxas}" for f in good})) or "nothing compiled"
         parts.append(Text(f"\n{group} for {target} ({compilers})", style="bold"))
         parts += [_resources(good), _work(good)] if good else []
+        parts += [Text(f"{f.config}: ptxas: {said}", style="yellow") for f in good for said in f.advisories]
         parts += [Text(f"{f.config}: does not compile: {f.failure}", style="red") for f in here if f.failure]
     parts.append(Text("\nFacts of machine code, not speeds: see docs/codegen.md for what they can't tell."))
     return Group(*parts)
@@ -73,7 +74,7 @@ def _work(facts: Iterable[Facts]) -> Table:
                 str(loop.async_copies),
                 str(loop.barriers),
                 str(loop.waits),
-                "" if at else number(f.exposed),
+                "" if at else exposed(f),
                 " ".join(f"{name} {count}" for name, count in mix.items()) + (f" rest {rest}" if rest else ""),
                 "" if at else " ".join(f"{pipe} {cycles:.0f}" for pipe, cycles in f.pipe_cycles.items()),
             )
@@ -92,7 +93,7 @@ def marks_table(facts: Sequence[Facts]) -> Table:
             table.add_row(*where, mark.kernel, number(mark.ratio), spills, ctas, number(mark.exposed))
         for f in (f for f, *shape in shapes if (f.target, *shape) == (target, head_dim, mask)):
             name = f"{f.group} {f.config.split('-')[0]} {f.note}"
-            row = (number(f.ratio), str(f.spills_in_loop), str(f.ctas_per_sm), number(f.exposed))
+            row = (number(f.ratio), str(f.spills_in_loop), str(f.ctas_per_sm), exposed(f))
             table.add_row(*where, name, *row, style="bold")
         table.add_section()
     return table
@@ -130,10 +131,15 @@ def difference_table(before: Facts, after: Facts, loop: Sequence[str]) -> Table:
 
 METRICS = (
     *("note", "failure", "registers", "stack_bytes", "shared_bytes", "tensor_columns", "warps", "ctas_per_sm"),
-    *("limit", "spills_in_loop", "spills_outside", "tensor_class", "ratio", "ratio_all", "exposed"),
+    *("limit", "spills_in_loop", "spills_outside", "tensor_class", "ratio", "ratio_all", "exposed", "serialised"),
     *("triton", "ptxas", "sha256"),
 )
 """Rows of a comparison, in order."""
+
+
+def exposed(facts: Facts) -> str:
+    """The exposed share, and that it is worth nothing where products are serialised."""
+    return f"{number(facts.exposed)} serialised!" if facts.serialised else number(facts.exposed)
 
 
 def number(value: float | None) -> str:

@@ -103,6 +103,4 @@ def _body(text: str) -> tuple[tuple[Instruction, ...], dict[str, int]]:
             file, line_number = match["file"], int(match["line"])
         elif match := LABEL.match(line):
             waiting.append(match["label"])
-        elif ".section" in line and instructions:
-            break
     return tuple(instructions), labels

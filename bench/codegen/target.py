@@ -43,7 +43,6 @@ class Target:
     xu_lanes: int = 16
     shuffle_lanes: int = 32
     registers_per_sm: int = 64 * KIB
-    registers_per_cta: int = 64 * KIB
     registers_per_thread: int = 255
     register_unit: int = 256
     partitions: int = 4

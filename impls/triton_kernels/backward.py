@@ -16,6 +16,7 @@ import triton.language as tl
 from impls.triton_kernels.tiles import (
     LOG2E,
     dot,
+    goto,
     head_base,
     key_range,
     load_tile,
@@ -23,6 +24,7 @@ from impls.triton_kernels.tiles import (
     scores,
     segment,
     stages,
+    step,
     store_tile,
     strided_rows,
 )
@@ -53,13 +55,15 @@ def dq_sweep(
 ):  # fmt: skip
     """Add ``dS K`` of the keys of ``[start, stop)`` to dq (without the scale)."""
     lines, k_len, rule, low, high = rows
+    k_at, v_at = goto(keys, start), goto(values, start)
     for first in range(start, stop, TILE_K):
         key = (first + tl.arange(0, TILE_K))[None, :]
-        k = load_tile(keys[0], keys[1], keys[2], first, low, high, TILE_K, D, D_PAD, MASKED)
-        v = load_tile(values[0], values[1], values[2], first, low, high, TILE_K, DV, DV_PAD, MASKED)
+        k = load_tile(keys, k_at, first, low, high, TILE_K, D, D_PAD, MASKED)
+        v = load_tile(values, v_at, first, low, high, TILE_K, DV, DV_PAD, MASKED)
         p, slope = weights(dot(q, k.T), change, lines, key, k_len, rule, log2_sum[:, None], MASKED)
         ds = p * (dot(dout, v.T) - delta[:, None]) * slope
         dq = dot(ds.to(k.dtype), k, dq)
+        k_at, v_at = step(keys, k_at, TILE_K), step(values, v_at, TILE_K)
     return dq
 
 
@@ -107,13 +111,12 @@ def backward_dq(
     rows = (((lines + offset)[:, None], alibi, bias_rows), k_len, rule, first_low, last_high)
     change = (scale, softcap, slopes, bias, stride_bn)
 
-    none = (None, 0, 0)
-    q_base = head_base(q, row, head, q_start, stride_qb, stride_qh, stride_qm)
-    o_base = head_base(out, row, head, q_start, stride_ob, stride_oh, stride_om)
-    g_base = head_base(dout, row, head, q_start, stride_gb, stride_gh, stride_gm)
-    own_q = load_tile(q_base, (stride_qm, stride_qd), none, first, 0, queries, TILE_Q, D, D_PAD, True)
-    own_out = load_tile(o_base, (stride_om, stride_od), none, first, 0, queries, TILE_Q, DV, DV_PAD, True)
-    own_dout = load_tile(g_base, (stride_gm, stride_gd), none, first, 0, queries, TILE_Q, DV, DV_PAD, True)
+    q_rows = strided_rows(q, row, head, q_start, stride_qb, stride_qh, stride_qm, stride_qd)
+    o_rows = strided_rows(out, row, head, q_start, stride_ob, stride_oh, stride_om, stride_od)
+    g_rows = strided_rows(dout, row, head, q_start, stride_gb, stride_gh, stride_gm, stride_gd)
+    own_q = load_tile(q_rows, goto(q_rows, first), first, 0, queries, TILE_Q, D, D_PAD, True)
+    own_out = load_tile(o_rows, goto(o_rows, first), first, 0, queries, TILE_Q, DV, DV_PAD, True)
+    own_dout = load_tile(g_rows, goto(g_rows, first), first, 0, queries, TILE_Q, DV, DV_PAD, True)
     own_delta = tl.sum(own_out.to(tl.float32) * own_dout.to(tl.float32), 1)
     at = (row * tl.num_programs(1) + head) * q_len + q_start
     tl.store(delta + at + lines, own_delta, mask=lines < queries)
@@ -139,7 +142,7 @@ def backward_dq(
 
 @triton.jit
 def dkv_step(
-    dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
+    dk, dv, k, v, key, queries_of, q_at, douts_of, g_at, lines_of, change, rows, first,
     TILE_Q: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr, DV: tl.constexpr, DV_PAD: tl.constexpr,
     MASKED: tl.constexpr,
 ):  # fmt: skip
@@ -152,8 +155,8 @@ def dkv_step(
     queries, k_len, offset, rule = rows
     lse, delta, alibi, bias, stride_bm = lines_of
     line = first + tl.arange(0, TILE_Q)
-    q = load_tile(queries_of[0], queries_of[1], queries_of[2], first, 0, queries, TILE_Q, D, D_PAD, MASKED)
-    dout = load_tile(douts_of[0], douts_of[1], douts_of[2], first, 0, queries, TILE_Q, DV, DV_PAD, MASKED)
+    q = load_tile(queries_of, q_at, first, 0, queries, TILE_Q, D, D_PAD, MASKED)
+    dout = load_tile(douts_of, g_at, first, 0, queries, TILE_Q, DV, DV_PAD, MASKED)
     log2_sum = load_log2_sum(lse, line, queries)[None, :]
     own_delta = tl.load(delta + line, mask=line < queries, other=0.0)[None, :]
     # lines beyond the last query read its bias again: their weights are 0
@@ -173,21 +176,19 @@ def dkv_head(
 ):  # fmt: skip
     """Add what all queries of one head give, in the three stages of `tiles.stages`."""
     start, full_start, full_stop, stop = cuts
-    for first in range(start, tl.minimum(full_start, stop), TILE_Q):
-        dk, dv = dkv_step(
-            dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
-            TILE_Q, D, D_PAD, DV, DV_PAD, True,
+    for stage in tl.static_range(3):
+        first_of, stop_of = (
+            (start, tl.minimum(full_start, stop)) if stage == 0
+            else (full_start, full_stop) if stage == 1
+            else (full_stop, stop)
         )  # fmt: skip
-    for first in range(full_start, full_stop, TILE_Q):
-        dk, dv = dkv_step(
-            dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
-            TILE_Q, D, D_PAD, DV, DV_PAD, False,
-        )  # fmt: skip
-    for first in range(full_stop, stop, TILE_Q):
-        dk, dv = dkv_step(
-            dk, dv, k, v, key, queries_of, douts_of, lines_of, change, rows, first,
-            TILE_Q, D, D_PAD, DV, DV_PAD, True,
-        )  # fmt: skip
+        q_at, g_at = goto(queries_of, first_of), goto(douts_of, first_of)
+        for first in range(first_of, stop_of, TILE_Q):
+            dk, dv = dkv_step(
+                dk, dv, k, v, key, queries_of, q_at, douts_of, g_at, lines_of, change, rows, first,
+                TILE_Q, D, D_PAD, DV, DV_PAD, stage != 1,
+            )  # fmt: skip
+            q_at, g_at = step(queries_of, q_at, TILE_Q), step(douts_of, g_at, TILE_Q)
     return dk, dv
 
 
@@ -216,17 +217,17 @@ def backward_dkv(
     first = tl.program_id(0) * TILE_K
     if first >= k_len:
         return
-    rule, none = (left, right, prefix), (None, 0, 0)
+    rule = (left, right, prefix)
     key = first + tl.arange(0, TILE_K)
     first_low, first_high = query_range(first, queries, offset, rule)
     last_low, last_high = query_range(tl.minimum(first + TILE_K, k_len) - 1, queries, offset, rule)
     cuts = stages(first_low, first_high, last_low, last_high, TILE_Q)
     rows, change = (queries, k_len, offset, rule), (scale, softcap, slopes, bias, stride_bn)
 
-    k_base = head_base(k, row, kv_head, k_start, stride_kb, stride_kh, stride_kn)
-    v_base = head_base(v, row, kv_head, k_start, stride_vb, stride_vh, stride_vn)
-    own_k = load_tile(k_base, (stride_kn, stride_kd), none, first, 0, k_len, TILE_K, D, D_PAD, True)
-    own_v = load_tile(v_base, (stride_vn, stride_vd), none, first, 0, k_len, TILE_K, DV, DV_PAD, True)
+    k_rows = strided_rows(k, row, kv_head, k_start, stride_kb, stride_kh, stride_kn, stride_kd)
+    v_rows = strided_rows(v, row, kv_head, k_start, stride_vb, stride_vh, stride_vn, stride_vd)
+    own_k = load_tile(k_rows, goto(k_rows, first), first, 0, k_len, TILE_K, D, D_PAD, True)
+    own_v = load_tile(v_rows, goto(v_rows, first), first, 0, k_len, TILE_K, DV, DV_PAD, True)
     own_dk, own_dv = tl.zeros((TILE_K, D_PAD), tl.float32), tl.zeros((TILE_K, DV_PAD), tl.float32)
     heads = tl.num_programs(1) * groups
     for head in range(kv_head * groups, kv_head * groups + groups):

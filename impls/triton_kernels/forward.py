@@ -14,6 +14,7 @@ import triton.language as tl
 from impls.triton_kernels.softmax import attend, begin, finish
 from impls.triton_kernels.tiles import (
     LN2,
+    goto,
     head_base,
     key_range,
     load_tile,
@@ -21,6 +22,7 @@ from impls.triton_kernels.tiles import (
     segment_rows,
     stages,
     store_tile,
+    strided_rows,
 )
 
 
@@ -73,8 +75,8 @@ def forward(
     rows = (((lines + offset)[:, None], alibi, bias_rows), k_len, rule, first_low, last_high)
     change = (scale, softcap, slopes, bias, stride_bn)
 
-    q_base = head_base(q, row, head, q_start, stride_qb, stride_qh, stride_qm)
-    own_q = load_tile(q_base, (stride_qm, stride_qd), (None, 0, 0), first, 0, queries, TILE_Q, D, D_PAD, True)
+    q_rows = strided_rows(q, row, head, q_start, stride_qb, stride_qh, stride_qm, stride_qd)
+    own_q = load_tile(q_rows, goto(q_rows, first), first, 0, queries, TILE_Q, D, D_PAD, True)
     acc, total, top = begin(sinks, head, TILE_Q, DV_PAD)
     acc, total, top = attend(
         acc, total, top, own_q, keys, values, rows, change, cuts, TILE_K, D, D_PAD, DV, DV_PAD, AHEAD

@@ -18,16 +18,15 @@ Arguments that travel together are tuples:
 import triton
 import triton.language as tl
 
-from impls.triton_kernels.tiles import LOG2E, dot, key_range, load_tile, scores
+from impls.triton_kernels.tiles import LOG2E, dot, goto, key_range, load_tile, scores, step
 
 
 @triton.jit
 def similarity(
-    q, keys, rows, first, TILE_K: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr, MASKED: tl.constexpr
+    q, keys, at, rows, first, TILE_K: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr, MASKED: tl.constexpr
 ):
     """Dot products of the queries with the tile of keys at `first`: ``[queries, TILE_K]``, not yet scaled."""
-    base, strides, pages = keys
-    k = load_tile(base, strides, pages, first, rows[3], rows[4], TILE_K, D, D_PAD, MASKED)
+    k = load_tile(keys, at, first, rows[3], rows[4], TILE_K, D, D_PAD, MASKED)
     return dot(q, k.T)
 
 
@@ -44,7 +43,7 @@ def partial_sums(weights):
 
 @triton.jit
 def absorb(
-    acc, total, top, raw, values, rows, change, first, TILE_K: tl.constexpr, DV: tl.constexpr,
+    acc, total, top, raw, values, at, rows, change, first, TILE_K: tl.constexpr, DV: tl.constexpr,
     DV_PAD: tl.constexpr, MASKED: tl.constexpr,
 ):  # fmt: skip
     """Take one tile of keys in; returns (acc, total, top) relative to the new maximum `top` (base 2).
@@ -53,7 +52,6 @@ def absorb(
     new maximum, and what was gathered before is shrunk to it.
     """
     lines, k_len, rule, low, high = rows
-    base, strides, pages = values
     key = (first + tl.arange(0, TILE_K))[None, :]
     x, unit, _ = scores(raw, change, lines, key, low, high)
     if MASKED:
@@ -66,7 +64,7 @@ def absorb(
     weights = tl.exp2(x * unit - shift[:, None])
     shrink = tl.exp2(top - shift)
     total = total * shrink[:, None] + partial_sums(weights)
-    v = load_tile(base, strides, pages, first, low, high, TILE_K, DV, DV_PAD, MASKED)
+    v = load_tile(values, at, first, low, high, TILE_K, DV, DV_PAD, MASKED)
     acc = dot(weights.to(v.dtype), v, acc * shrink[:, None])
     return acc, total, new_top
 
@@ -82,21 +80,29 @@ def sweep(
     this one, so that the tensor cores work meanwhile (FlashAttention-3, Shah et
     al. 2024, section 3.2); it costs the registers of one more tile of scores.
     """
+    k_at, v_at = goto(keys, start), goto(values, start)
     if AHEAD:
         if start < stop:
-            raw = similarity(q, keys, rows, start, TILE_K, D, D_PAD, MASKED)
+            raw = similarity(q, keys, k_at, rows, start, TILE_K, D, D_PAD, MASKED)
             last = start + (stop - start - 1) // TILE_K * TILE_K
             for first in range(start, last, TILE_K):
-                coming = similarity(q, keys, rows, first + TILE_K, TILE_K, D, D_PAD, MASKED)
+                k_at = step(keys, k_at, TILE_K)
+                coming = similarity(q, keys, k_at, rows, first + TILE_K, TILE_K, D, D_PAD, MASKED)
                 acc, total, top = absorb(
-                    acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED
+                    acc, total, top, raw, values, v_at, rows, change, first, TILE_K, DV, DV_PAD, MASKED
                 )
+                v_at = step(values, v_at, TILE_K)
                 raw = coming
-            acc, total, top = absorb(acc, total, top, raw, values, rows, change, last, TILE_K, DV, DV_PAD, MASKED)
+            acc, total, top = absorb(
+                acc, total, top, raw, values, v_at, rows, change, last, TILE_K, DV, DV_PAD, MASKED
+            )
     else:
         for first in range(start, stop, TILE_K):
-            raw = similarity(q, keys, rows, first, TILE_K, D, D_PAD, MASKED)
-            acc, total, top = absorb(acc, total, top, raw, values, rows, change, first, TILE_K, DV, DV_PAD, MASKED)
+            raw = similarity(q, keys, k_at, rows, first, TILE_K, D, D_PAD, MASKED)
+            acc, total, top = absorb(
+                acc, total, top, raw, values, v_at, rows, change, first, TILE_K, DV, DV_PAD, MASKED
+            )
+            k_at, v_at = step(keys, k_at, TILE_K), step(values, v_at, TILE_K)
     return acc, total, top
 
 

@@ -116,10 +116,26 @@ def strided_rows(x, row, head, first, stride_row, stride_head, stride_line, stri
 
 
 @triton.jit
+def goto(rows, first):
+    """Pointer to line `first` of `segment_rows` or `strided_rows`; pages have none, each line is looked up."""
+    base, strides, pages = rows
+    if pages[0] is None:
+        base += tl.cast(first, tl.int64) * strides[0]
+    return base
+
+
+@triton.jit
+def step(rows, at, LINES: tl.constexpr):
+    """The pointer LINES after `at`: carried along a loop, it costs one addition where `goto` costs a product."""
+    if rows[2][0] is None:
+        at += rows[1][0] * LINES
+    return at
+
+
+@triton.jit
 def load_tile(
-    base,
-    strides,
-    pages,
+    rows,
+    at,
     first,
     low,
     high,
@@ -128,23 +144,20 @@ def load_tile(
     PADDED: tl.constexpr,
     BOUNDED: tl.constexpr,
 ):
-    """Rows ``[first, first + ROWS)`` as ``[ROWS, PADDED]``.
+    """Lines ``[first, first + ROWS)`` of `rows` as ``[ROWS, PADDED]``; `at` is ``goto(rows, first)``.
 
-    Columns from WIDTH on are 0, and so, where BOUNDED, are rows outside ``[low,
-    high)``: what lies there may be anything, NaN too. `pages` is (block table
-    of this row or None, tokens a page, stride of a page).
+    Columns from WIDTH on are 0, and so, where BOUNDED, are lines outside ``[low,
+    high)``: what lies there may be anything, NaN too.
     """
-    stride_row, stride_column = strides
-    table, page, stride_page = pages
+    stride_line, stride_column = rows[1]
     lines, columns = tl.arange(0, ROWS), tl.arange(0, PADDED)
-    rows = first + lines
-    inside = (rows >= low) & (rows < high)
-    if table is None:
-        base += tl.cast(first, tl.int64) * stride_row
-        pointers = base + (lines * stride_row)[:, None] + columns[None, :] * stride_column
+    inside = (first + lines >= low) & (first + lines < high)
+    if rows[2][0] is None:
+        pointers = at + (lines * stride_line)[:, None] + columns[None, :] * stride_column
     else:
-        number = tl.load(table + rows // page, mask=inside, other=0).to(tl.int64)
-        pointers = base + (number * stride_page + rows % page * stride_row)[:, None]
+        table, page, stride_page = rows[2]
+        number = tl.load(table + (first + lines) // page, mask=inside, other=0).to(tl.int64)
+        pointers = at + (number * stride_page + (first + lines) % page * stride_line)[:, None]
         pointers += columns[None, :] * stride_column
     if BOUNDED and WIDTH < PADDED:
         tile = tl.load(pointers, mask=inside[:, None] & (columns < WIDTH)[None, :], other=0.0)

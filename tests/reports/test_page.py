@@ -3,9 +3,9 @@ import json
 import re
 
 import pytest
-from conftest import PAGES
 from synthetic import NASTY
 
+from conftest import PAGES
 from reports.choices import ranked
 from reports.data import table
 from reports.units import SCALES, show

@@ -3,9 +3,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import GOLDEN
 from synthetic import SPEEDS, Status, all_wrong, empty, environment, model_cases, nasty, plausible, single
 
+from conftest import GOLDEN
 from reports.words import Summary, moment, summary
 
 

@@ -72,6 +72,13 @@ def test_a_barrier_register_used_twice_joins_each_branch_where_it_belongs():
     assert len(found[0]) == 10
 
 
+def test_a_barrier_that_is_set_anew_no_longer_leads_to_its_first_target():
+    edges = cfg.graph(
+        listing("BSSY B0, `(.L_x_1)", "BSSY B0, `(.L_x_2)", "BSYNC B0", ".L_x_1:", "EXIT", ".L_x_2:", "EXIT")
+    ).edges
+    assert list(edges.successors(0)) == [4]
+
+
 def test_a_call_to_a_local_label_leaves_the_loop():
     graph = cfg.graph(
         listing(".L_x_0:", "FADD R0, R0, R0", "@P3 CALL.REL.NOINC `(.L_x_1)", "BRA `(.L_x_0)", ".L_x_1:", "EXIT")

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.codegen.exposure import exposed_share, issue_cycles
+from bench.codegen.exposure import exposed_share, issue_cycles, serialised
 from bench.codegen.pipes import pipe_cycles
 from bench.codegen.sass import Instruction
 from bench.codegen.target import find
@@ -35,6 +35,12 @@ def test_softmax_under_a_product_in_flight_is_not_exposed(lines, share):
 def test_without_wgmma_or_softmax_there_is_no_share():
     assert exposed_share(turn("HMMA.16816.F32 R0, R0, R0, R0", SOFTMAX), SM_90) is None
     assert exposed_share(turn(COMMIT, WAIT_ALL), SM_90) is None
+
+
+def test_a_wait_after_each_product_is_called_serialised():
+    assert serialised(turn(COMMIT, WAIT_ALL, COMMIT, WAIT_ALL, COMMIT, WAIT_ALL))
+    assert not serialised(turn(PRODUCT, PRODUCT, COMMIT, WAIT_ALL))
+    assert not serialised(turn(COMMIT, WAIT_ALL, COMMIT, WAIT_ALL)), "two products, QK and PV, may each be one"
 
 
 def test_address_arithmetic_is_no_softmax():

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.codegen import baselines
+from bench.codegen.binary import advisories
 from bench.codegen.facts import Facts, LoopFacts
 from bench.codegen.gate import Finding, Level, compare, judge, loop_difference, missing
+from bench.codegen.target import SHIPPED
 
 LOOP = LoopFacts(
     partition="all warps",
@@ -77,6 +79,8 @@ def test_the_same_code_raises_nothing():
         (change(loop={"ffma": 33}), "FFMA in the loop", "FAIL"),
         (change(exposed=0.59), None, None),
         (change(exposed=0.6), "exposed softmax", "FAIL"),
+        (change(serialised=True), "wgmma", "FAIL"),
+        (change(advisories=("C7515 wgmma.mma_async instructions are serialized",)), "ptxas advisory", "WARN"),
         (change(loop={"waits": 2}), "waits in the loop", "FAIL"),
         (change(loop={"barriers": 3}), "barriers in the loop", "FAIL"),
         (change(loop={"barriers": 3}, macs=2 * 1048576), None, None),
@@ -110,6 +114,15 @@ def test_a_new_configuration_is_noted_and_one_that_is_gone_fails():
     assert [f.level for f in judge([GOOD], [GOOD, other])] == [Level.NOTE]
     gone = missing([GOOD, other], [GOOD])
     assert [(f.level, f.config) for f in gone] == [(Level.FAIL, other.id)]
+
+
+def test_an_advisory_is_read_from_what_ptxas_printed():
+    said = "wgmma.mma_async instructions are serialized due to insufficient register resources"
+    log = f"""ptxas info    : (C7510) Potential Performance Loss: {said} in the function 'forward'
+ptxas info    : Used 255 registers, used 1 barriers
+"""
+    assert advisories(log) == (f"C7510 {said}",)
+    assert advisories("ptxas info    : Used 64 registers") == ()
 
 
 def test_a_failure_is_found_without_a_baseline_too():
@@ -161,3 +174,18 @@ def test_a_file_that_is_no_baseline_is_named(tmp_path):
 
 def test_a_finding_is_printable_without_a_loop():
     assert replaced(Finding(Level.WARN, "a", "b", "1", "2", "c"), loop=()).loop == ()
+
+
+@pytest.mark.parametrize("target", SHIPPED)
+def test_the_committed_baselines_hold_what_is_shipped_and_it_can_be_launched(target):
+    files = sorted((baselines.FOLDER / "triton_fused").glob(f"{target}-triton-*.json"))
+    assert files, "python -m bench codegen triton_fused --rebaseline"
+    for file in files:
+        facts = baselines.read_facts(file)
+        assert {f.config for f in facts} >= {
+            f"{phase}-d{head_dim}-{mask}-bf16"
+            for phase in ("forward", "backward_dq", "backward_dkv", "decode")
+            for head_dim in (64, 128)
+            for mask in ("full", "causal")
+        }
+        assert [f.config for f in facts if f.failure or not f.ctas_per_sm or f.unknown_opcodes] == []

@@ -47,6 +47,14 @@ def test_a_kernel_of_equal_warps_is_one_partition(read):
         assert [(w.partition, w.warps) for w in read(name)[2]] == [("all warps", 4)]
 
 
+def test_a_wait_that_is_tried_again_out_of_line_counts_once(read):
+    for work in read("sm_100-specialised")[2]:
+        tried = [i for i in work.turn if i.opcode.startswith("SYNCS.PHASECHK")]
+        again = [i for i in work.loop.instructions if i.opcode.startswith("SYNCS.PHASECHK")]
+        assert len(again) == 2 * len(tried) > 0
+        assert max(i.address for i in tried) < min(i.address for i in set(again) - set(tried))
+
+
 def test_spills_are_seen_in_the_loop(read):
     counted = Counter(classify(i) for i in read("sm_80-spills")[2][0].turn)
     assert counted["spill"] > 0

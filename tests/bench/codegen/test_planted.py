@@ -139,3 +139,15 @@ def test_a_published_structure_compiles_to_what_was_published(planted):
     facts = planted["registers forced low"][0]
     assert facts.ratio == pytest.approx(3.86, rel=0.05)
     assert (facts.spills_in_loop, facts.ctas_per_sm, facts.tensor_class) == (0, 2, "HMMA")
+
+
+def test_scores_that_are_no_longer_issued_ahead_are_caught_by_the_exposed_share():
+    """sm_90, d128, 128x128, 8 warps, 2 stages: published as .14 exposed with scores ahead, .96 without."""
+    sizes = {"D": 128, "TILE_Q": 128, "TILE_K": 128}
+    plain = replace(options(recipe(**sizes), num_warps=8), target="sm_90")
+    ahead, behind = facts_of([replace(plain, place=str(KERNEL.with_name("plain_ahead.py"))), plain])
+    assert ahead.exposed == pytest.approx(0.14, abs=0.03)
+    assert behind.exposed == pytest.approx(0.96, abs=0.03)
+    assert behind.ratio == pytest.approx(2.0, rel=0.05)
+    assert not ahead.serialised
+    assert "exposed softmax" in {f.metric for f in compare(ahead, behind) if f.level is Level.FAIL}
