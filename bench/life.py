@@ -1,12 +1,12 @@
 """What happens to one case, step by step; every way to end becomes a record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import msgspec
 
-from bench.records.schema import Agreement, Conditions, Measurement, Peaks, Record, Status
+from bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
 from bench.timing.conditions import Watch
 from bench.timing.process import Pool
 from bench.timing.rounds import Contestant, Effort, contest
@@ -202,18 +202,26 @@ class Life:
 
 
 def why_wrong(agreement: Agreement) -> str:
-    """One line that says what disagrees: the worst comparison, or the check that failed."""
-    if agreement.failed_checks:
-        return "; ".join(f"{check.name}: {check.detail}" for check in agreement.failed_checks)
-    worst = agreement.failures[0]
-    index = ", ".join(map(str, worst.worst_index))
-    line = (
-        f"{worst.output} on {worst.family} inputs: error {float(worst.max_error):.3g} over budget "
-        f"{worst.max_budget:.3g} at [{index}], expected {float(worst.expected):.5g}, got {float(worst.got):.5g}"
+    """What disagrees, in one line: the output that says most about it, then the checks that failed."""
+    words = [_told(_telling(agreement.failures))] if agreement.failures else []
+    words += [f"{check.name}: {check.detail}" for check in agreement.failed_checks]
+    return "; ".join(words)
+
+
+def _telling(failures: Sequence[Comparison]) -> Comparison:
+    """The failure with a hint, of the ordinary inputs before all; the worst where none has one."""
+    hinted = [failure for failure in failures if failure.hint]
+    return min(hinted, key=lambda failure: failure.family != "normal", default=failures[0])
+
+
+def _told(failure: Comparison) -> str:
+    index = ", ".join(map(str, failure.worst_index))
+    what = (
+        f"error {float(failure.max_error):.3g} over budget {failure.max_budget:.3g} at [{index}], "
+        f"expected {float(failure.expected):.5g}, got {float(failure.got):.5g}"
     )
-    if float(worst.max_error) <= worst.max_budget:
-        line = (
-            f"{worst.output} on {worst.family} inputs: relative L2 error {float(worst.l2_error):.3g} "
-            f"over budget {worst.l2_budget:.3g}"
-        )
-    return f"{line} ({worst.outside} of {worst.judged} elements)" + (f": {worst.hint}" if worst.hint else "")
+    if float(failure.max_error) <= failure.max_budget:
+        what = f"relative L2 error {float(failure.l2_error):.3g} over budget {failure.l2_budget:.3g}"
+    where = f"{failure.output} on {failure.family} inputs"
+    hint = f": {failure.hint}" if failure.hint else ""
+    return f"{where}: {what} ({failure.outside} of {failure.judged} elements){hint}"
