@@ -202,10 +202,11 @@ class Life:
 
 
 def why_wrong(agreement: Agreement) -> str:
-    """What disagrees, in one line: the output that says most about it, then the checks that failed."""
-    words = [_told(_telling(agreement.failures))] if agreement.failures else []
-    words += [f"{check.name}: {check.detail}" for check in agreement.failed_checks]
-    return "; ".join(words)
+    """What disagrees, in one line: the output that says most about it; without one, the checks that failed."""
+    if not agreement.failures:
+        return "; ".join(f"{check.name}: {check.detail}" for check in agreement.failed_checks)
+    also = ", ".join(check.name for check in agreement.failed_checks)
+    return _told(_telling(agreement.failures)) + (f"; fails as well: {also}" if also else "")
 
 
 def _telling(failures: Sequence[Comparison]) -> Comparison:
