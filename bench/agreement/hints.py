@@ -21,7 +21,7 @@ from impls.contract import Case, Inputs
 MOST_OF = 0.8
 """Where more of an axis is wrong than this part of it, its numbers say nothing."""
 
-NEAR = 0.1
+NEAR = 0.05
 """A mistake explains an output when it leaves less than this part of the error's norm."""
 
 SAME = 0.01
