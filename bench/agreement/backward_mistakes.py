@@ -24,13 +24,19 @@ def backward_mistakes(p: Problem, name: str) -> Iterator[Made]:
         other = torch.exp(p.masked(scores, seen) - lse.masked_fill(lse == -torch.inf, 0.0))
         yield words, _gradient(p, name, other, _dscores(p, other, dout, out, slope), dout)
     products = dout @ p.kv[1][:, p.heads].transpose(-1, -2)
-    yield "delta = rowsum(dout * out) is missing from dS", _gradient(p, name, weights, weights * products * slope, dout)
+    yield (
+        "delta = rowsum(dout * out) is missing from dS",
+        _gradient(p, name, weights, weights * products * slope, dout),
+    )
     if p.case.softcap is not None:
         flat = _dscores(p, weights, dout, out, torch.ones_like(slope))
         yield "the derivative of the softcap is forgotten", _gradient(p, name, weights, flat, dout)
     dscores = _dscores(p, weights, dout, out, slope)
     delta_of_out = weights * (products - out.square().sum(-1, keepdim=True)) * slope
-    yield "delta is rowsum(out * out); it must be rowsum(dout * out)", _gradient(p, name, weights, delta_of_out, dout)
+    yield (
+        "delta is rowsum(out * out); it must be rowsum(dout * out)",
+        _gradient(p, name, weights, delta_of_out, dout),
+    )
     if p.case.groups > 1 and name != "dq":
         yield from _groups(p, name, weights, dscores, dout)
     if p.case.q_len == p.case.kv_len == len(p.rows) and name == "dk":
@@ -49,7 +55,10 @@ def _masks(p: Problem) -> Iterator[tuple[str, Tensor]]:
     for tile in (16, 32, 64, 128):
         whole = case.kv_len // tile * tile
         if 0 < whole < case.kv_len:
-            yield f"keys {whole} to {case.kv_len - 1}, the partial tile of {tile}, get no gradient", p.seen & (p.keys < whole)
+            yield (
+                f"keys {whole} to {case.kv_len - 1}, the partial tile of {tile}, get no gradient",
+                p.seen & (p.keys < whole),
+            )
 
 
 def _slope(p: Problem) -> Tensor:
@@ -64,10 +73,12 @@ def _dscores(p: Problem, weights: Tensor, dout: Tensor, out: Tensor, slope: Tens
 
 
 def _gradient(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:
-    """dq ``[B, Hq, R, D]``, or dk or dv ``[B, Hkv, N, D]``."""
+    """The gradient called `name`: dq ``[B, Hq, R, D]``, or dk or dv ``[B, Hkv, N, D]``."""
     if name == "dq":
         return dscores @ p.kv[0][:, p.heads] * p.case.score_scale
-    return _by_head(p, name, weights, dscores, dout).unflatten(1, (p.case.kv_heads, p.case.groups)).sum(2)
+    each = _by_head(p, name, weights, dscores, dout)
+    found: Tensor = each.unflatten(1, (p.case.kv_heads, p.case.groups)).sum(2)
+    return found
 
 
 def _by_head(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
         )
         if found:
             return found
-    return _ratio("out", judged, expected, inputs.case) or shape_of_damage(judged, expected, target, rows, "query rows")
+    return _ratio("out", judged, expected, inputs.case) or shape_of_damage(
+        judged, expected, target, rows, "query rows"
+    )
 
 
 def _nearest(made: Iterable[tuple[str, Tensor]], judged: Tensor, expected: Tensor, target: Target) -> str:
@@ -130,7 +132,7 @@ def _named_scale(factor: float, case: Case) -> str:
 
 def _moved(judged: Tensor, expected: Tensor, case: Case) -> str:
     """The right numbers in the wrong places."""
-    batch, heads, rows, width = expected.shape
+    heads, rows = expected.shape[1:3]
     places: list[tuple[str, Tensor]] = []
     if rows == case.q_len and heads > 1:
         lying = expected.transpose(1, 2).reshape(expected.shape)
@@ -165,7 +167,9 @@ def _ratio(name: str, judged: Tensor, expected: Tensor, case: Case) -> str:
         return ""
     scale = case.score_scale
     named = {
-        1 / scale: f"{name} is off by sqrt(D): the scale is missing" if case.scale is None else f"{name} lacks the scale",
+        1 / scale: f"{name} is off by sqrt(D): the scale is missing"
+        if case.scale is None
+        else f"{name} lacks the scale",
         scale: f"{name} is scaled twice",
         -1.0: f"{name} has the wrong sign",
         1 / case.groups: f"{name} is the mean over the heads of a group, not their sum",

@@ -14,7 +14,7 @@ Made = tuple[str, Tensor]
 
 TRIANGLE = (
     "the triangle is inverted: torch.triu(ones, 1) is 1 where keys must be HIDDEN, and the fill runs where it is 0, "
-    "so that every query sees only later keys (the last row sees none); fill where it is 1, or build it with tril"
+    "so that every query sees only later keys (the last row sees none); fill where it is 1, or use tril"
 )
 TILES = (16, 32, 64, 128)
 MOST_TILES = 512
@@ -63,9 +63,12 @@ def blank_rows(p: Problem) -> Iterator[tuple[str, Tensor]]:
     yield "a row that sees no key gives NaN (its softmax divides 0 by 0); it must give 0", ~p.seen.any(-1)
     left = (torch.softmax(scores, dim=-1) * p.seen).sum(-1)
     yield (
-        "weights are masked after the softmax and renormalised: where a hidden score towers, "
-        "every visible weight underflows and the row is 0 / 0; mask the scores before the softmax"
-    ), left == 0
+        (
+            "weights are masked after the softmax and renormalised: where a hidden score towers, "
+            "every visible weight underflows and the row is 0 / 0; mask the scores before the softmax"
+        ),
+        left == 0,
+    )
     top = p.masked(scores, p.seen).amax(-1)
     most = math.log(torch.finfo(torch.float32).max)
     yield "exp is taken without subtracting the row's maximum, and overflows", top > most
@@ -123,15 +126,17 @@ def _lengths(p: Problem) -> Iterator[tuple[str, Tensor]]:
     def seen(lengths: Tensor, offsets: Tensor) -> Tensor:
         position = p.rows[None, :, None] + offsets[:, None, None]
         visible = case.mask.visible(position, p.keys[None, None, :])
-        return (visible & (p.keys < lengths[:, None, None])).unsqueeze(1)
+        found: Tensor = (visible & (p.keys < lengths[:, None, None])).unsqueeze(1)
+        return found
 
     yield "the lengths are ignored: keys beyond them are seen", seen(lengths * 0 + case.kv_len, offsets)
     yield "the first row's length stands for all rows", seen(lengths[:1].expand_as(lengths), offsets)
     yield "one key beyond each length is seen", seen(lengths + 1, offsets)
     yield "the last key of each row is not seen", seen(lengths - 1, offsets)
     if case.layout.feature != "padded":
-        yield "the first row's length and alignment stand for all rows", seen(
-            lengths[:1].expand_as(lengths), offsets[:1].expand_as(offsets)
+        yield (
+            "the first row's length and alignment stand for all rows",
+            seen(lengths[:1].expand_as(lengths), offsets[:1].expand_as(offsets)),
         )
     if case.layout.feature == "cache":
         whole = offsets * 0 + getattr(case.layout, "capacity", case.kv_len) - case.q_len
@@ -243,7 +248,11 @@ def _roundings(p: Problem) -> Iterator[Made]:
     if p.case.dtype != "fp32":
         return
     k, v = p.kv
-    for name, cut in (("bfloat16", _through(torch.bfloat16)), ("float16", _through(torch.float16)), ("TF32", _tf32)):
+    for name, cut in (
+        ("bfloat16", _through(torch.bfloat16)),
+        ("float16", _through(torch.float16)),
+        ("TF32", _tf32),
+    ):
         weights = p.weights(p.scores(products=cut(p.q) @ cut(k)[:, p.heads].transpose(-1, -2)), p.seen)
         yield f"float32 inputs and weights are rounded to {name}", cut(weights) @ cut(v)[:, p.heads]
         yield f"float32 inputs are rounded to {name} before they are multiplied", weights @ cut(v)[:, p.heads]

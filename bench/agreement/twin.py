@@ -27,6 +27,7 @@ from impls.tensors import dense_kv
 SCORES_AT_ONCE = 1 << 23
 LOG2E = 1.4426950408889634
 
+
 def eager(inputs: Inputs, rows: Tensor) -> Low:
     """The textbook form."""
     return _run(inputs, rows, _eager)
@@ -57,7 +58,9 @@ def _chunks(inputs: Inputs, rows: Tensor) -> Iterator[Chunk]:
         bias = None if inputs.bias is None else inputs.bias[:, :, here].float()
         if inputs.alibi_slopes is not None:
             bias = alibi_rows(inputs.alibi_slopes, case, here)
-        q, dout = (None if x is None else _folded(x.detach()[:, :, here].float(), case) for x in (inputs.q, inputs.dout))
+        q, dout = (
+            None if x is None else _folded(x.detach()[:, :, here].float(), case) for x in (inputs.q, inputs.dout)
+        )
         hidden = ~visible_rows(case, here)
         assert q is not None, "every case has queries"
         slots = slice(start, start + step)
@@ -65,7 +68,8 @@ def _chunks(inputs: Inputs, rows: Tensor) -> Iterator[Chunk]:
 
 
 def _folded(x: Tensor, case: Case) -> Tensor:
-    return x.unflatten(1, (case.kv_heads, case.groups)).flatten(2, 3)
+    found: Tensor = x.unflatten(1, (case.kv_heads, case.groups)).flatten(2, 3)
+    return found
 
 
 def _eager(chunk: Chunk, k: Tensor, v: Tensor, sums: Low) -> Low:
