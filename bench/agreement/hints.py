@@ -21,7 +21,7 @@ from impls.contract import Case, Inputs
 MOST_OF = 0.8
 """Where more of an axis is wrong than this part of it, its numbers say nothing."""
 
-NEAR = 0.1
+NEAR = 0.05
 """A mistake explains an output when it leaves less than this part of the error's norm."""
 
 SAME = 0.01
@@ -132,7 +132,7 @@ def _named_scale(factor: float, case: Case) -> str:
 
 def _moved(judged: Tensor, expected: Tensor, case: Case) -> str:
     """The right numbers in the wrong places."""
-    batch, heads, rows, width = expected.shape
+    heads, rows = expected.shape[1:3]
     places: list[tuple[str, Tensor]] = []
     if rows == case.q_len and heads > 1:
         lying = expected.transpose(1, 2).reshape(expected.shape)
