@@ -47,7 +47,8 @@ _TABLE: dict[tuple[str, int, int], tuple[Config, ...]] = {
     ),
     ("forward", 80, 128): (
         Config(128, 128, 8, 2, reason="16 queries a warp: output and scores of 128 keys just fit, 2.39, no spills"),
-        Config(128, 64, 8, 3, reason="copies two tiles ahead, at 3.1 instructions an MMA"),
+        Config(128, 64, 8, 2, reason="two thirds of the shared memory, 2.75"),
+        Config(128, 64, 8, 3, reason="copies two tiles ahead, 3.1"),
         Config(64, 64, 4, 2, reason=_MORE),
     ),
     ("forward", 80, 256): (
@@ -188,13 +189,14 @@ def shared_bytes(phase: str, config: Config, capability: int, width: int, elemen
     """Shared memory the kernel takes, nearly: the tiles that stay, and two operands for each buffer.
 
     mma.sync leaves a tile's buffer before the next copy into it: a buffer less than
-    stages. Scores ahead hold one more tile of keys; a backward keeps P or dS for a
-    transposed product. Bias tiles come on top; `tuning` meets what is not foreseen.
+    stages. Scores ahead hold one more tile of keys; weights pass through in a
+    backward and where a warp has less than a whole row of them. Bias tiles come on
+    top; `tuning` meets what is not foreseen.
     """
     stays, streams = (config.tile_q, config.tile_k) if phase != "backward_dkv" else (config.tile_k, config.tile_q)
     held = 2 * stays if phase.startswith("backward") else stays
     synchronous = family(capability) == 80 or stays < 64
     buffers = max(1, config.num_stages - synchronous)
     lines = held + 2 * streams * buffers + (streams if config.ahead else 0)
-    weights = config.tile_q * config.tile_k if phase.startswith("backward") else 0
+    weights = config.tile_q * config.tile_k if phase.startswith("backward") or config.tile_q <= 64 else 0
     return element_bytes * (width * lines + weights)
