@@ -45,7 +45,7 @@ def run_case(
     right = []
     for name in names:
         record = life.check(name)
-        if record.status is Status.PASSED and settings.timed:
+        if record.status is Status.PASSED and settings.timed and life.checked[name].timed:
             right.append(record)
         else:
             yield record
@@ -157,6 +157,7 @@ class _Life:
             seed=self.settings.seed,
             agreement=agreement,
             measurement=measurement,
+            notes=self.checked[name].notes if name in self.checked else (),
             wall_s=round(self.wall_s.get(name, 0.0), 6),
         )
 

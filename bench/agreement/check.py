@@ -13,6 +13,7 @@ from bench.agreement.hints import hint
 from bench.agreement.inputs import applies, make_inputs
 from bench.agreement.observe import observe
 from bench.agreement.oracle import Expectation, Oracle
+from bench.agreement.relaxed import relaxed
 from bench.records.schema import Agreement, Check, Comparison, KnownLimit
 from impls.contract import Case, Dense, Implementation, Inputs, Outputs, Refusal
 
@@ -40,6 +41,7 @@ def check(
     """Compare `implementation` with the oracle on `case`; raises Refusal where it can't do the case."""
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
+    oracle = relaxed(oracle, implementation.budget_factor)
     comparisons: list[Comparison] = []
     checks: tuple[Check, ...] = ()
     first_call_ns, default_dtype = 0.0, torch.get_default_dtype()

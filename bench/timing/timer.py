@@ -8,6 +8,7 @@ import torch
 from bench.agreement.compare import compare
 from bench.agreement.inputs import make_inputs
 from bench.agreement.oracle import Oracle
+from bench.agreement.relaxed import relaxed
 from bench.records.schema import Comparison
 from bench.timing.clocks import clock_for
 from impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
@@ -22,7 +23,7 @@ class Timer:
 
     def __init__(self, implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> None:
         """Prepare every input set; setup is outside of the timed region from here on."""
-        self.case, self.oracle, self.seed = case, oracle, seed
+        self.case, self.oracle, self.seed = case, relaxed(oracle, implementation.budget_factor), seed
         self.clock = clock_for(oracle.device)
         self._stack = ExitStack()
         self._sets = [make_inputs(case, "normal", seed + i, oracle.device) for i in range(INPUT_SETS)]

@@ -43,10 +43,12 @@ class Unusable:
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """Agreement of one case, and the time of its first call."""
+    """Agreement of one case, the time of its first call, what the record must say, whether to time it."""
 
     agreement: Agreement
     first_call_ns: float
+    notes: tuple[str, ...] = ()
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,10 @@ class Server:
         """Agreement of this worker's implementation on a case."""
         from bench.agreement.check import check
 
-        found = check(self._implementation(), case, self.oracle, seed=seed, families=families)
-        return CheckAnswer(found.agreement, found.first_call_ns)
+        one = self._implementation()
+        found = check(one, case, self.oracle, seed=seed, families=families)
+        timed = self.device not in one.never_timed
+        return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
     def open(self, case: Any, seed: int) -> OpenAnswer:
         """Prepare a case for sampling."""

@@ -87,7 +87,10 @@ class Implementation:
     checked and timed. `features` are the names of :attr:`Case.features` that it
     can do; `refuses` gives further reasons for a no. `context` makes what must
     hold around every call (a forced backend). `known_limits` maps an input family
-    to the reason why this form is known to fail on it.
+    to the reason why this form is known to fail on it. `never_timed` maps a device to
+    the reason why a time taken there would mean nothing (an interpreter, a form for
+    debugging): it is checked there, and that is all. `budget_factor` above 1 marks an
+    approximation that its authors declare: its errors are judged against that many budgets.
     """
 
     name: str
@@ -100,6 +103,8 @@ class Implementation:
     refuses: Callable[[Case, str], str | None] | None = None
     context: Callable[[], AbstractContextManager[None]] = nullcontext
     known_limits: Mapping[str, str] = field(default_factory=dict)
+    never_timed: Mapping[str, str] = field(default_factory=dict)
+    budget_factor: float = 1.0
 
     def supports(self, case: Case, device: str) -> str | None:
         """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
@@ -110,6 +115,12 @@ class Implementation:
         if missing := sorted(case.features - self.features):
             return f"does not do {', '.join(missing)}"
         return self.refuses(case, device) if self.refuses else None
+
+    def notes(self, device: str) -> tuple[str, ...]:
+        """What every record made on `device` says of this implementation."""
+        approximate = f"approximate: judged against {self.budget_factor:g} times the budget, as it declares"
+        untimed = self.never_timed.get(device)
+        return (approximate,) * (self.budget_factor != 1) + ((f"not timed: {untimed}",) if untimed else ())
 
     @contextmanager
     def bound(self, inputs: Inputs) -> Iterator[Call]:
