@@ -177,6 +177,12 @@ def _refuses(case: Case, device: str) -> str | None:
     return None
 
 
+def _compiled_refuses(case: Case, device: str) -> str | None:
+    if device == "cpu" and case.sinks:
+        return "sinks need the LSE, and torch.compile on CPU says of it: `return_lse` is not supported yet"
+    return _refuses(case, device)
+
+
 POISON = {"poison": "inside a tile that is not hidden whole, a hidden value gets weight 0, and 0 times NaN is NaN"}
 DEBUGGING = "uncompiled FlexAttention is for debugging: torch computes and keeps the whole score matrix"
 
@@ -186,7 +192,7 @@ IMPLS = (
         summary="FlexAttention, compiled; BlockMask and score function made once",
         prepare=preparing(compiled),
         features=FEATURES,
-        refuses=_refuses,
+        refuses=_compiled_refuses,
         context=compiling,
         known_limits=POISON,
     ),

@@ -63,11 +63,20 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that must import, the versions that do, and the command that installs it."""
+    """A package that must import, the versions that do, and the command that installs it.
+
+    `package` is the name of what is installed, `module` what it is imported as where that differs.
+    """
 
     package: str
     versions: str = ""
     install: str = ""
+    module: str = ""
+
+    @property
+    def imported(self) -> str:
+        """The module that must import."""
+        return self.module or self.package
 
 
 MASKS = frozenset({"causal", "window", "prefix", "blocks"})
@@ -91,6 +100,7 @@ class Implementation:
     the reason why a time taken there would mean nothing (an interpreter, a form for
     debugging): it is checked there, and that is all. `budget_factor` above 1 marks an
     approximation that its authors declare: its errors are judged against that many budgets.
+    `remark` says what a reader of a record must know, such as which conversions were timed.
     """
 
     name: str
@@ -105,6 +115,7 @@ class Implementation:
     known_limits: Mapping[str, str] = field(default_factory=dict)
     never_timed: Mapping[str, str] = field(default_factory=dict)
     budget_factor: float = 1.0
+    remark: str = ""
 
     def supports(self, case: Case, device: str) -> str | None:
         """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
@@ -118,9 +129,12 @@ class Implementation:
 
     def notes(self, device: str) -> tuple[str, ...]:
         """What every record made on `device` says of this implementation."""
-        approximate = f"approximate: judged against {self.budget_factor:g} times the budget, as it declares"
-        untimed = self.never_timed.get(device)
-        return (approximate,) * (self.budget_factor != 1) + ((f"not timed: {untimed}",) if untimed else ())
+        notes = [self.remark] if self.remark else []
+        if self.budget_factor != 1:
+            notes.append(f"approximate: judged against {self.budget_factor:g} times the budget, as it declares")
+        if device in self.never_timed:
+            notes.append(f"not timed: {self.never_timed[device]}")
+        return tuple(notes)
 
     @contextmanager
     def bound(self, inputs: Inputs) -> Iterator[Call]:
