@@ -10,6 +10,9 @@ Its users hold q, k and v as ``[B, N, H, D]`` (what a projection gives), packed
 documents as ``[tokens, H, D]``, and QKV as one tensor: these are made while
 preparing, outside of what is timed. Nothing is converted inside; the output is
 handed back as a view. The LSE is not asked for: an empty row has +inf in it.
+The Triton backend's backward reads dout with the strides of out, so that dq and
+dk are wrong where the two lie differently in memory: it is given dout as out
+lies, which is how a model gives it, and the record says so.
 """
 
 import os
@@ -44,6 +47,7 @@ MOST_HEAD_DIM = 256
 PAGE = 256
 OPERATORS = tuple(f"_flash_attn{varlen}_{way}" for varlen in ("", "_varlen") for way in ("forward", "backward"))
 VARIABLES = {"FLASH_ATTENTION_TRITON_AMD_ENABLE": "TRUE", "TRITON_INTERPRET": "1"}
+INTERPRETED = "the package's Triton backend ran in Triton's interpreter, with dout as out lies in memory"
 INSTALL = (
     "pip install --no-build-isolation flash-attn; without a GPU, which then needs "
     "FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE TRITON_INTERPRET=1 whenever it runs: "
@@ -78,7 +82,7 @@ def keywords(inputs: Inputs) -> dict[str, Any]:
         "causal": isinstance(case.mask, Causal),
         "window_size": tuple(-1 if side is None else side for side in (window.left, window.right)),
         "softcap": case.softcap or 0.0,
-        "alibi_slopes": inputs.alibi_slopes,
+        "alibi_slopes": None if inputs.alibi_slopes is None else inputs.alibi_slopes.repeat(case.batch, 1),
     }
 
 
@@ -96,7 +100,7 @@ def prepare(inputs: Inputs) -> Call:
             return _packed(inputs, q[0], k[0], v[0], rest)
         case Dense():
             attend = package().flash_attn_func
-            return lambda: Outputs(attend(q, k, v, **rest).transpose(1, 2))
+            return lambda: Outputs(_laid_out(attend(q, k, v, **rest)).transpose(1, 2))
     rest |= {"cache_seqlens": inputs.kv_lengths, "block_table": inputs.block_table}
     attend_cache = package().flash_attn_with_kvcache
     return lambda: Outputs(attend_cache(q, k, v, **rest).transpose(1, 2))
@@ -106,14 +110,21 @@ def _packed(inputs: Inputs, q: Tensor, k: Tensor, v: Tensor, rest: dict[str, Any
     attend, segments = package().flash_attn_varlen_func, inputs.case.segments
     longest = max(s.q_len for s in segments), max(s.k_len for s in segments)
     where = (inputs.cu_seqlens_q, inputs.cu_seqlens_k, *longest)
-    return lambda: Outputs(attend(q, k, v, *where, **rest).transpose(0, 1)[None])
+    return lambda: Outputs(_laid_out(attend(q, k, v, *where, **rest)).transpose(0, 1)[None])
+
+
+def _laid_out(out: Tensor) -> Tensor:
+    """`out`, whose gradient the Triton backend will get as `out` itself lies in memory."""
+    if triton_backend() and out.requires_grad:
+        out.register_hook(Tensor.contiguous)
+    return out
 
 
 def prepare_qkvpacked(inputs: Inputs) -> Call:
     """Q, K and V in one tensor ``[B, N, 3, H, D]``, as a fused projection gives them."""
     qkv = torch.stack([x.transpose(1, 2) for x in (inputs.q, inputs.k, inputs.v)], dim=2)
     attend, rest = package().flash_attn_qkvpacked_func, keywords(inputs)
-    return lambda: Outputs(attend(qkv, **rest).transpose(1, 2))
+    return lambda: Outputs(_laid_out(attend(qkv, **rest)).transpose(1, 2))
 
 
 def _refuses(case: Case, device: str) -> str | None:
@@ -142,6 +153,8 @@ def _triton_refuses(case: Case, device: str) -> str | None:
     }
     if found := [name for name, here in ignored.items() if here]:
         return f"the package's Triton backend ignores {found[0]} without a word: the result would be wrong"
+    if device == "cpu" and case.bias == "alibi":
+        return "the package's Triton backend asserts that ALiBi's slopes are on a GPU"
     if device == "cpu" and case.dtype == "bf16":
         return "Triton's interpreter multiplies bfloat16 by its raw bits"
     return None
@@ -164,7 +177,7 @@ def _variant(
         features=features,
         requires=(Requirement("flash_attn", ">=2.8,<3", INSTALL, "flash_attn.flash_attn_interface"),),
         refuses=refuses,
-        never_timed={"cpu": "the package's Triton backend ran in Triton's interpreter"},
+        never_timed={"cpu": INTERPRETED},
         remark=remark,
     )
 
