@@ -38,6 +38,7 @@ from impls.contract import (
     Requirement,
     Window,
 )
+from impls.tensors import rows_first
 
 FEATURES = frozenset({
     "causal", "window", "gqa", "q_len != kv_len", "strided", "scale", "softcap", "alibi", "backward",
@@ -84,11 +85,6 @@ def keywords(inputs: Inputs) -> dict[str, Any]:
         "softcap": case.softcap or 0.0,
         "alibi_slopes": None if inputs.alibi_slopes is None else inputs.alibi_slopes.repeat(case.batch, 1),
     }
-
-
-def rows_first(x: Tensor) -> Tensor:
-    """``[B, H, N, D]`` as a contiguous ``[B, N, H, D]``; pages ``[P, H, page, D]`` likewise."""
-    return x.transpose(1, 2).contiguous()
 
 
 def prepare(inputs: Inputs) -> Call:
@@ -189,7 +185,7 @@ IMPLS = (
         prepare,
         FEATURES,
         _refuses,
-        "q, k and v were put into the package's [B, N, H, D] before the clock started; nothing is converted inside",
+        "q, k and v were put into [B, N, H, D] before the clock started; nothing is converted inside",
     ),
     _variant(
         "flash_attn2_qkvpacked",

@@ -159,7 +159,7 @@ def compiling() -> Iterator[None]:
     """Room for every case's own kernel: past torch's limit it would run uncompiled."""
     import torch._dynamo.config as dynamo  # its values are set by attribute alone
 
-    with dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED):  # type: ignore[attr-defined]  # the module is replaced by an object at run time
+    with dynamo.patch(recompile_limit=MOST_COMPILED, accumulated_recompile_limit=MOST_COMPILED):
         yield
 
 

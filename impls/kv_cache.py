@@ -49,12 +49,13 @@ def step_of(inputs: Inputs) -> Step:
     fills = torch.tensor([segment.k_len for segment in case.segments], device=device)
     places = fills[:, None] - case.q_len + torch.arange(case.q_len, device=device)
     rows = torch.arange(case.batch, device=device)[:, None]
-    caches = [x.detach().transpose(1, 2).clone(memory_format=torch.contiguous_format) for x in (inputs.k, inputs.v)]
-    new = [cache[rows, places] for cache in caches]
-    for cache in caches:
-        cache[rows, places] = 0
+    cache_k, cache_v = (
+        x.detach().transpose(1, 2).clone(memory_format=torch.contiguous_format) for x in (inputs.k, inputs.v)
+    )
+    new_k, new_v = cache_k[rows, places], cache_v[rows, places]
+    cache_k[rows, places] = cache_v[rows, places] = 0
     start_pos = int(places[0, 0]) if bool((fills == fills[0]).all()) else None
-    return Step(*caches, *new, places, start_pos)
+    return Step(cache_k, cache_v, new_k, new_v, places, start_pos)
 
 
 def hidden_of(case: Case, device: torch.device) -> Tensor | None:

@@ -92,3 +92,8 @@ def softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
         return torch.softmax(scores, dim=-1)
     column = sinks.to(scores.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
     return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
+
+
+def rows_first(x: Tensor) -> Tensor:
+    """``[B, H, N, D]`` as a contiguous ``[B, N, H, D]``, what a projection gives and most packages take."""
+    return x.transpose(1, 2).contiguous()

@@ -82,16 +82,16 @@ class Server:
         self.timer: Any = None
 
     def _implementation(self) -> Any:
-        from impls.registry import find, unavailable
+        from impls.registry import find, why_unavailable
 
         found = find(self.name)
-        if reason := unavailable(found.requires):
+        if reason := why_unavailable(found):
             raise MissingPackage(reason)
         return found
 
     def describe(self, names: tuple[str, ...]) -> list[Description | Unusable]:
         """The implementations of these names; of all that there are without one."""
-        from impls.registry import UnknownImplementation, catalogue, find, installed_version, unavailable
+        from impls.registry import UnknownImplementation, catalogue, find, installed_version, why_unavailable
         from impls.user_file import UserFileError
 
         def one(name: str) -> Description | Unusable:
@@ -105,7 +105,7 @@ class Server:
                 summary=found.summary,
                 devices=found.devices,
                 features=found.features,
-                unavailable=unavailable(found.requires),
+                unavailable=why_unavailable(found),
                 version=f"{package} {installed_version(package) or '-'}",
                 known_limits=dict(found.known_limits),
             )
@@ -114,10 +114,21 @@ class Server:
 
     def supports(self, names: tuple[str, ...], case: Any) -> dict[str, str | None]:
         """Why each implementation can't do a case; None where it can."""
-        from impls.registry import find, unavailable
+        from impls.registry import find, why_unavailable
 
         found = {name: find(name) for name in names}
-        return {name: unavailable(one.requires) or one.supports(case, self.device) for name, one in found.items()}
+        return {name: why_unavailable(one) or one.supports(case, self.device) for name, one in found.items()}
+
+    def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
+        """What each implementation says to each feature, on a CPU and on CUDA."""
+        from bench.features import row_of
+        from impls.registry import UnknownImplementation, catalogue, find
+        from impls.user_file import UserFileError
+
+        try:
+            return [row_of(find(name)) for name in names or tuple(catalogue())]
+        except (UnknownImplementation, UserFileError) as error:
+            return Unusable(str(error))
 
     def machine(self) -> dict[str, str] | Unusable:
         """What only torch knows of this machine."""

@@ -101,6 +101,7 @@ class Implementation:
     debugging): it is checked there, and that is all. `budget_factor` above 1 marks an
     approximation that its authors declare: its errors are judged against that many budgets.
     `remark` says what a reader of a record must know, such as which conversions were timed.
+    `broken` is the reason why the file that should hold it could not be read.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Implementation:
     never_timed: Mapping[str, str] = field(default_factory=dict)
     budget_factor: float = 1.0
     remark: str = ""
+    broken: str = ""
 
     def supports(self, case: Case, device: str) -> str | None:
         """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
