@@ -96,7 +96,8 @@ class Life:
         assert record.measurement is not None, "only timed records are refined"
         name = record.implementation
         self.prior[name] = record.measurement
-        self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0)
+        notes = tuple(note for note in record.notes if not note.startswith("disturbed: "))
+        self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0, notes)
         self.wall_s[name] = record.wall_s
 
     def contest(self, opened: list[Contestant]) -> list[Contestant]:
@@ -194,11 +195,12 @@ class Life:
         )
 
     def _notes(self, name: str, measurement: Measurement | None) -> tuple[str, ...]:
-        """What a reader of the time must know."""
+        """What a reader must know of the implementation, and of the time where there is one."""
+        notes = self.checked[name].notes if name in self.checked else ()
         if measurement is None or self.conditions is None:
-            return ()
+            return notes
         disturbed = f"disturbed: {self.conditions.disturbance}" if self.conditions.disturbance else ""
-        return tuple(note for note in (disturbed, self.ready[name].note) if note)
+        return (*notes, *(note for note in (disturbed, self.ready[name].note) if note))
 
 
 def why_wrong(agreement: Agreement) -> str:

@@ -16,7 +16,7 @@ from bench.records.schema import Agreement
 from bench.timing.replay import VirtualClock
 from bench.timing.timer import Timer
 from impls.contract import Case, Implementation, Refusal, cost
-from impls.registry import unavailable
+from impls.registry import why_unavailable
 
 DEVICE_ROUNDS = 50
 
@@ -26,7 +26,7 @@ def test_attention(
 ) -> None:
     """`implementation` agrees with the oracle on `case`, and this is how long it takes."""
     __tracebackhide__ = True
-    if reason := unavailable(implementation.requires):
+    if reason := why_unavailable(implementation):
         pytest.skip(reason)
     try:
         agreement = check(implementation, case, oracle).agreement
