@@ -23,7 +23,7 @@ TOGETHER = [
     "b2-h4-kv2-s16-d16-prefix:4-padded:16/9-additive-bf16",
     "b1-h2-s16-d16-blocks:4:1:1:0:causal-packed:9/7-fp16",
     "b2-h4-kv2-q2-k16-d16-causal-cache:24:16/9-scale0.3-fp32-bmhd",
-    "b2-h2-q3-k16-d16-dv8-window:5:2-cache:24:16x2-fp16",
+    "b2-h2-q3-k16-d16-dv8-full-cache:24:16x2-fp16",
     "b1-h4-kv2-q8-k4-d16-causal-fp32",
     "b2-h2-q1-k16-d16-full-paged:8:16/9-sinks-fp32",
     "b1-h2-s16-d16-causal-fp32-fwd+bwd",

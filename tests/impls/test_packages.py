@@ -46,7 +46,8 @@ EXPECTED = {
                     "b2-h4-kv2-q3-k300-d64-causal-sinks-paged:256:300/9-fp16"],
     "flashinfer": [*DENSE, PACKED],
     "flashinfer_decode": [PAGED, "b3-h4-kv2-q1-k40-d64-causal-paged:8:40/9/16-scale0.3-fp16"],
-    "sage": ["b1-h4-kv2-s200-d64-causal-scale0.1-fp16", "b2-h2-q70-k130-d128-full-fp16", "b1-h2-s150-d64-causal-bf16"],
+    "sage": ["b1-h4-kv2-s200-d64-causal-scale0.1-fp16", "b2-h2-q70-k130-d128-full-fp16",
+             "b1-h2-s150-d64-causal-bf16"],
 }  # fmt: skip
 
 

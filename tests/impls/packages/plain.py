@@ -4,7 +4,7 @@ import torch
 
 
 def attend(q, k, v, *, scale, causal=False, window=(-1, -1), softcap=0.0, slopes=None, sink=None):
-    """One row: q ``[M, Hq, D]``, k and v ``[N, Hkv, D]``; masks are aligned bottom-right, None or -1 is no bound."""
+    """One row: q ``[M, Hq, D]``, k, v ``[N, Hkv, D]``; masks are aligned bottom-right, None or -1 is no bound."""
     (m, heads, _), n = q.shape, k.shape[0]
     k, v = (x.repeat_interleave(heads // x.shape[1], dim=1).float() for x in (k, v))
     scores = torch.einsum("mhd,nhd->hmn", q.float(), k) * (q.shape[-1] ** -0.5 if scale is None else scale)

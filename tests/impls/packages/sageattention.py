@@ -1,4 +1,4 @@
-"""sageattention 1.0.6's function by its signature, with its rounding: INT8 blocks of q and k, k smoothed in place."""
+"""sageattention 1.0.6's function by its signature, with its rounding: INT8 blocks, k smoothed in place."""
 
 import torch
 
