@@ -26,7 +26,7 @@ def test_attention(
 ) -> None:
     """`implementation` agrees with the oracle on `case`, and this is how long it takes."""
     __tracebackhide__ = True
-    if reason := why_unavailable(implementation):
+    if reason := why_unavailable(implementation, oracle.device):
         pytest.skip(reason)
     try:
         agreement = check(implementation, case, oracle).agreement

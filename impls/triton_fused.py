@@ -31,11 +31,16 @@ def interpreter() -> str | None:
     return None
 
 
-def _refuses(case: Case, device: str) -> str | None:
-    if device == "cpu" and (reason := interpreter()):
-        return reason
-    if device == "cuda" and os.environ.get("TRITON_INTERPRET") == "1":
+def lacks(device: str) -> str | None:
+    """Triton's interpreter on a CPU; its absence on a GPU."""
+    if device == "cpu":
+        return interpreter()
+    if os.environ.get("TRITON_INTERPRET") == "1":
         return "TRITON_INTERPRET=1 is set, under which no kernel runs on the GPU: unset it"
+    return None
+
+
+def _refuses(case: Case, device: str) -> str | None:
     if max(case.head_dim, case.v_head_dim) > MOST_HEAD_DIM:
         return f"head_dim goes up to {MOST_HEAD_DIM}, not {max(case.head_dim, case.v_head_dim)}"
     return None
@@ -67,4 +72,6 @@ IMPL = Implementation(
     features=EVERYTHING - {"blocks"},
     requires=(Requirement("triton", ">=3.7", "pip install triton"),),
     refuses=_refuses,
+    lacks=lacks,
+    never_timed={"cpu": "it ran in Triton's interpreter, whose time says nothing of the kernel"},
 )

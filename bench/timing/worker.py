@@ -89,7 +89,7 @@ class Server:
         from impls.registry import find, why_unavailable
 
         found = find(self.name)
-        if reason := why_unavailable(found):
+        if reason := why_unavailable(found, self.device):
             raise MissingPackage(reason)
         return found
 
@@ -109,7 +109,7 @@ class Server:
                 summary=found.summary,
                 devices=found.devices,
                 features=found.features,
-                unavailable=why_unavailable(found),
+                unavailable=why_unavailable(found, self.device),
                 version=f"{package} {installed_version(package) or '-'}",
                 known_limits=dict(found.known_limits),
             )
@@ -121,7 +121,10 @@ class Server:
         from impls.registry import find, why_unavailable
 
         found = {name: find(name) for name in names}
-        return {name: why_unavailable(one) or one.supports(case, self.device) for name, one in found.items()}
+        return {
+            name: why_unavailable(one, self.device) or one.supports(case, self.device)
+            for name, one in found.items()
+        }
 
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
         """What each implementation says to each feature, on a CPU and on CUDA."""
