@@ -26,6 +26,7 @@ def in_a_fresh_process(code, **variables):
     )
 
 
+@pytest.mark.timeout(600)  # 20 s on an idle core, five times that beside other work
 def test_what_it_computes_in_the_interpreter():
     # Triton reads the variable once, at import: this process may hold real kernels already
     done = subprocess.run(
