@@ -55,7 +55,7 @@ def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
 
 
 def _nearest(made: Iterable[tuple[str, Tensor]], judged: Tensor, expected: Tensor, target: Target) -> str:
-    """Words of the mistake that comes nearest to `judged`, if it is near enough; of two that can't be told apart."""
+    """Words of the mistake that comes nearest to `judged`, if near enough; of two that can't be told apart."""
     found: list[tuple[float, str]] = []
     for says, other in made:
         blank = other.isnan().all(-1, keepdim=True)  # rows that see no key come out in many ways

@@ -77,7 +77,7 @@ def broken(change):
 BREAKS = {
     "causality": ("b1-h2-s64-d32-causal-fp32", lambda i, out: out + 1e-2 * i.v.mean(2, keepdim=True)),
     "key permutation": ("b1-h2-s64-d32-full-fp32", lambda i, out: out + 1e-2 * i.v[:, :, :1]),
-    "ones": ("b1-h2-s64-d32-full-fp32", lambda i, out: out * 1.01),
+    "ones": ("b1-h2-s64-d32-full-fp32", lambda _, out: out * 1.01),
     "linearity": ("b1-h2-s64-d32-full-fp32", lambda i, out: out + 1e-2 * i.v.square().mean(2, keepdim=True)),
     "grouping": (SINGLE, lambda i, out: out * (1.01 if i.case.groups > 1 else 1.0)),
     "batch invariance": ("b2-h2-s64-d32-full-fp32", lambda i, out: out * (1 + 1e-6 * i.case.batch)),
@@ -113,14 +113,14 @@ def test_split_merge_needs_a_right_lse():
 def test_a_backward_that_varies_is_reported_and_not_called_wrong():
     class Shaky(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, x):
+        def forward(_ctx, x):
             return x.clone()
 
         @staticmethod
-        def backward(ctx, g):
+        def backward(_ctx, g):
             return g * (1 + 1e-7 * torch.rand(()))
 
-    shaky = broken(lambda i, out: Shaky.apply(out))
+    shaky = broken(lambda _, out: Shaky.apply(out))
     found = check(shaky, parse_case("b1-h2-s64-d32-full-fp32-bwd"), Oracle()).agreement
     (varies,) = [c for c in found.checks if c.name == "backward determinism"]
     assert not varies.ok

@@ -102,7 +102,8 @@ def cases(draw) -> Case:
     batch = 1 if layout == "packed" else batch
     ending = draw(st.sampled_from(["fp32", "bf16", "fp32-bmhd"]))
     text = (
-        f"b{batch}-h{kv_heads * groups}-kv{kv_heads}-q{q_len}-k{kv_len}-d{draw(st.integers(1, 5))}-dv{draw(st.integers(1, 4))}"
+        f"b{batch}-h{kv_heads * groups}-kv{kv_heads}-q{q_len}-k{kv_len}"
+        f"-d{draw(st.integers(1, 5))}-dv{draw(st.integers(1, 4))}"
         f"-{draw(st.sampled_from(MASKS))}{part}{score}-{ending}"
     )
     try:
