@@ -127,7 +127,7 @@ HINTS = {
     "group_modulo": "summed over the wrong group",
     "first_head_of_group": "first query head of each group alone",
     "no_delta": "delta = rowsum(dout * out) is missing",
-    "no_gradient_of_v": "no gradient arrives",
+    "no_gradient_of_v": "detached",
     "fill_off": "one key beyond",
     "documents_leak": "cu_seqlens are ignored",
     "cached_by_shape": "cached",
