@@ -10,6 +10,7 @@ COMMANDS = {
     "run": "check, time, store and report a sweep",
     "sweep": "the cases of a sweep, their cost, and how long a run would take",
     "mask": "what a mask or a layout lets a query see, as a picture",
+    "codegen": "what the compiler makes of a Triton kernel for GPUs that aren't here",
     "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",
 }
 """Every command and what it does; the file of the same name in bench/cli holds it."""

@@ -11,8 +11,8 @@ import pytest
 
 from bench.agreement.check import check
 from bench.agreement.oracle import Oracle
+from bench.life import why_wrong
 from bench.records.schema import Agreement
-from bench.run import why_wrong
 from bench.timing.replay import VirtualClock
 from bench.timing.timer import Timer
 from impls.contract import Case, Implementation, Refusal, cost
@@ -26,7 +26,7 @@ def test_attention(
 ) -> None:
     """`implementation` agrees with the oracle on `case`, and this is how long it takes."""
     __tracebackhide__ = True
-    if reason := why_unavailable(implementation):
+    if reason := why_unavailable(implementation, oracle.device):
         pytest.skip(reason)
     try:
         agreement = check(implementation, case, oracle).agreement
@@ -42,7 +42,7 @@ def test_attention(
     try:
         benchmark.extra_info["clock"] = timer.clock.name
         if device_clock is None:
-            benchmark(timer.call)
+            benchmark(timer.timed_call())
         else:
             timer.warm_up()
             replay(benchmark, device_clock, [timer.sample_ns() / 1e9 for _ in range(DEVICE_ROUNDS)])

@@ -123,10 +123,15 @@ def prepare_qkvpacked(inputs: Inputs) -> Call:
     return lambda: Outputs(_laid_out(attend(qkv, **rest)).transpose(1, 2))
 
 
-def _refuses(case: Case, device: str) -> str | None:
+def lacks(device: str) -> str | None:
+    """What a CPU needs for the package's Triton backend."""
     if device == "cpu" and any(os.environ.get(name) != value for name, value in VARIABLES.items()):
         words = " ".join(f"{name}={value}" for name, value in VARIABLES.items())
         return f"on a CPU its Triton backend runs in Triton's interpreter: set {words} before Python starts"
+    return None
+
+
+def _refuses(case: Case, device: str) -> str | None:
     if device == "cuda" and case.dtype == "fp32":
         return "takes fp16 and bf16 on CUDA, not fp32"
     if case.v_head_dim != case.head_dim or case.head_dim > MOST_HEAD_DIM:
@@ -173,6 +178,7 @@ def _variant(
         features=features,
         requires=(Requirement("flash_attn", ">=2.8,<3", INSTALL, "flash_attn.flash_attn_interface"),),
         refuses=refuses,
+        lacks=lacks,
         never_timed={"cpu": INTERPRETED},
         remark=remark,
     )

@@ -93,9 +93,12 @@ def find(name: str) -> Implementation:
     raise UnknownImplementation(f"unknown implementation {name!r}: {offer} (or FILE.py:FUNCTION)")
 
 
-def why_unavailable(implementation: Implementation) -> str | None:
-    """Why an implementation can't run here, whatever the case; None where it can."""
-    return implementation.broken or unavailable(implementation.requires)
+def why_unavailable(implementation: Implementation, device: str) -> str | None:
+    """Why an implementation can't run on this device here, whatever the case; None where it can."""
+    reason = implementation.broken or unavailable(implementation.requires)
+    if reason or implementation.lacks is None or device not in implementation.devices:
+        return reason
+    return implementation.lacks(device)
 
 
 def unavailable(requirements: Iterable[Requirement]) -> str | None:

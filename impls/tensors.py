@@ -94,6 +94,11 @@ def softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
     return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
 
 
+def dropped(weights: Tensor, probability: float) -> Tensor:
+    """Weights after dropout with torch's own generator: some become 0, the others grow by ``1 / (1 - p)``."""
+    return weights if not probability else torch.nn.functional.dropout(weights, probability, training=True)
+
+
 def rows_first(x: Tensor) -> Tensor:
     """``[B, H, N, D]`` as a contiguous ``[B, N, H, D]``, what a projection gives and most packages take."""
     return x.transpose(1, 2).contiguous()

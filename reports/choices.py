@@ -17,13 +17,22 @@ from reports.data import timed
 SITUATION = ["run_index", "phase", "mask_kind", "layout_kind", "direction", "dtype"]
 
 
+@dataclass(frozen=True)
+class Gain:
+    """Speed-up against a reference over several cases: geometric mean, least and most."""
+
+    mean: float
+    least: float
+    most: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """One implementation for one situation and a range of lengths.
 
-    `first` and `last` are None where the range is open to that side. `speedup`
-    is the geometric mean over the cases, against `reference`; `slowest` and
-    `fastest` are its extremes. `ties` names those that can't be told apart.
+    `first` and `last` are None where the range is open to that side. `gain` is
+    against `reference`, None where the two share no case. `ties` names those
+    that can't be told apart from the choice.
     """
 
     run_index: int
@@ -38,9 +47,7 @@ class Choice:
     implementation: str
     ties: tuple[str, ...]
     reference: str
-    speedup: float | None
-    slowest: float | None
-    fastest: float | None
+    gain: Gain | None
     cases: int
 
 
@@ -56,7 +63,7 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def default_reference(rows: pd.DataFrame, order: Sequence[str]) -> str | None:
-    """What speed-ups are measured against unless asked: who is timed on most cases, the first in `order` of those."""
+    """Whom speed-ups are against unless asked: timed on most cases, and of those the first in `order`."""
     counts = timed(rows)["implementation"].value_counts()
     if counts.empty:
         return None
@@ -72,7 +79,17 @@ def choices(rows: pd.DataFrame, reference: str | None) -> list[Choice]:
         for key, group in ranks.groupby(SITUATION, sort=False)
         for choice in _situation(_names(key), group, reference)
     ]
-    return sorted(_merged(found), key=lambda c: (c.run_index, -c.cases * len(c.lengths)))
+    merged = _merged(found)
+    weights: dict[tuple[object, ...], int] = {}
+    for c in merged:
+        weights[_situation_of(c)] = weights.get(_situation_of(c), 0) + c.cases
+    return sorted(
+        merged, key=lambda c: (c.run_index, -weights[_situation_of(c)], _situation_of(c), c.dtypes, c.lengths)
+    )
+
+
+def _situation_of(choice: Choice) -> tuple[object, ...]:
+    return choice.run_index, choice.phase, choice.mask, choice.layout, choice.direction
 
 
 def _names(key: Hashable) -> dict[str, Any]:
@@ -91,7 +108,7 @@ def _names(key: Hashable) -> dict[str, Any]:
 def _situation(names: dict[str, Any], group: pd.DataFrame, reference: str | None) -> Iterator[Choice]:
     """Choices along the lengths of one situation."""
     lengths = sorted(int(length) for length in group["length"].unique())
-    by_length = {int(length): part for length, part in group.groupby("length")}
+    by_length = {n: group[group["length"] == n] for n in lengths}
     for stretch, accepted in _stretches([(n, _accepted(by_length[n])) for n in lengths]):
         part = pd.concat([by_length[n] for n in stretch])
         best = min(accepted, key=lambda name: accepted[name])
@@ -104,7 +121,7 @@ def _situation(names: dict[str, Any], group: pd.DataFrame, reference: str | None
             ties=tuple(name for name in accepted if name != best),
             reference=reference or "",
             cases=int(part["case"].nunique()),
-            **_speedup(part, best, reference),
+            gain=_gain(part, best, reference),
         )
 
 
@@ -117,7 +134,7 @@ def _accepted(part: pd.DataFrame) -> dict[str, float]:
     counts, scores = by_name["case"].nunique(), by_name["behind"].apply(lambda ratio: float(np.log(ratio).mean()))
     scores = scores[counts == counts.max()]
     best = str(scores.idxmin())
-    spans = part.groupby(["case", "implementation"])[["low_ns", "high_ns"]].first().unstack()
+    spans = part.pivot_table(index="case", columns="implementation", values=["low_ns", "high_ns"], aggfunc="last")
     lows, highs = spans["low_ns"][scores.index], spans["high_ns"][scores.index]
     apart = lows.gt(highs[best], axis="index") | highs.lt(lows[best], axis="index")
     return {str(name): float(scores[name]) for name in scores.index if not apart[name].any()}
@@ -138,22 +155,17 @@ def _stretches(accepted: Iterable[tuple[int, dict[str, float]]]) -> Iterator[tup
         yield stretch, shared
 
 
-def _speedup(part: pd.DataFrame, best: str, reference: str | None) -> dict[str, float | None]:
-    """Geometric mean and extremes of reference/best over the cases that both have."""
-    nothing: dict[str, float | None] = {"speedup": None, "slowest": None, "fastest": None}
+def _gain(part: pd.DataFrame, best: str, reference: str | None) -> Gain | None:
+    """Reference/best over the cases that both have."""
     if reference is None or best == reference:
-        return nothing
+        return None
     medians = part.pivot_table(index="case", columns="implementation", values="median_ns", aggfunc="last")
     if reference not in medians:
-        return nothing
+        return None
     ratios = (medians[reference] / medians[best]).dropna()
     if ratios.empty:
-        return nothing
-    return {
-        "speedup": float(np.exp(np.log(ratios).mean())),
-        "slowest": float(ratios.min()),
-        "fastest": float(ratios.max()),
-    }
+        return None
+    return Gain(float(np.exp(np.log(ratios).mean())), float(ratios.min()), float(ratios.max()))
 
 
 def _merged(found: list[Choice]) -> list[Choice]:
@@ -169,14 +181,9 @@ def _merged(found: list[Choice]) -> list[Choice]:
 
 
 def _both(one: Choice, other: Choice) -> Choice:
-    cases = one.cases + other.cases
-    if one.speedup is None or other.speedup is None:
-        numbers: dict[str, float | None] = {"speedup": None, "slowest": None, "fastest": None}
-    else:
-        mean = (np.log(one.speedup) * one.cases + np.log(other.speedup) * other.cases) / cases
-        numbers = {
-            "speedup": float(np.exp(mean)),
-            "slowest": min(one.slowest or 0, other.slowest or 0),
-            "fastest": max(one.fastest or 0, other.fastest or 0),
-        }
-    return replace(one, dtypes=one.dtypes + other.dtypes, cases=cases, **numbers)
+    cases, gain = one.cases + other.cases, None
+    if one.gain and other.gain:
+        mean = (np.log(one.gain.mean) * one.cases + np.log(other.gain.mean) * other.cases) / cases
+        least, most = min(one.gain.least, other.gain.least), max(one.gain.most, other.gain.most)
+        gain = Gain(float(np.exp(mean)), least, most)
+    return replace(one, dtypes=one.dtypes + other.dtypes, cases=cases, gain=gain)

@@ -30,7 +30,7 @@ def differences(run: Run, baseline: Run) -> list[str]:
 
 
 def compare(run: Run, baseline: Run) -> pd.DataFrame:
-    """A row for each (case, implementation) of either run: `ratio` (above 1 is slower), `low`, `high`, `verdict`."""
+    """A row for each key of either run: `ratio` (above 1 is slower) with `low` and `high`, and `verdict`."""
     here, there = (_last(table([one])) for one in (run, baseline))
     both = here.merge(there, on=KEY, how="outer", suffixes=("", "_before"))
     both["ratio"] = both["median_ns"] / both["median_ns_before"]
@@ -39,8 +39,8 @@ def compare(run: Run, baseline: Run) -> pd.DataFrame:
     both["high"] = both["high_ns"] / both["low_ns_before"]
     incomparable = bool(differences(run, baseline))
     both["verdict"] = [
-        verdict(row.status, row.status_before, row.low, row.high, incomparable=incomparable)
-        for row in both.itertuples()
+        verdict(*values, incomparable=incomparable)
+        for values in zip(*(both[name] for name in ("status", "status_before", "low", "high")), strict=True)
     ]
     return both
 

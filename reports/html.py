@@ -78,11 +78,12 @@ def render(runs: Sequence[Run], *, baseline: Run | None = None, reference_implem
         "history": bool(values["history"]),
         "gqa": bool(values["gqa"]),
     }
+    machines = list(dict.fromkeys(plain(run.header.environment.device_name) for run in runs))
     return (
         environment()
         .get_template("report.html.j2")
         .render(
-            title=f"Attention on {listed(list(dict.fromkeys(plain(run.header.environment.device_name) for run in runs)))}",
+            title=f"Attention on {listed(machines)}" if machines else "Attention, without a run",
             said=said,
             headings=HEADINGS,
             shown_lines=SHOWN_LINES,
@@ -92,7 +93,7 @@ def render(runs: Sequence[Run], *, baseline: Run | None = None, reference_implem
             masks=masks,
             baseline=baseline,
             shows=shown,
-            aggregated="",
+            aggregated=values["aggregation"],
             roofline_note=ROOFLINE,
             baseline_note=BASELINE,
             styles=Markup("\n").join(inline(name) for name in STYLES),

@@ -31,7 +31,7 @@ class Entry:
 
 
 def write_index(folder: Path) -> Path:
-    """Write ``FOLDER/index.html`` over every ``run.jsonl`` below `folder`; links are relative, so the folder can move."""
+    """Write ``FOLDER/index.html`` over every ``run.jsonl`` below it; links are relative, so the folder can move."""
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder of runs")
     entries = sorted(_entries(folder), key=lambda entry: entry.created, reverse=True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -34,7 +35,7 @@ def _lines(said: Summary, runs: Sequence[Run], baseline: Run | None) -> Iterator
 
 
 def escaped(text: str) -> str:
-    """Text with code in backticks, safe in Markdown: outside of the code nothing is markup, pipes stay in their cell."""
+    """Text with code in backticks, safe in Markdown: outside of code nothing is markup, and no pipe ends a cell."""
     parts = re.split(r"(`[^`]*`)", text)
     safe = [part if part.startswith("`") else _outside(part) for part in parts]
     return "".join(safe).replace("|", "\\|")
@@ -55,13 +56,14 @@ def _winners(rows: pd.DataFrame) -> Iterator[str]:
     yield "|---|---|--:|--:|---|"
     ties = ordered[(ordered["tied"] == True) & (ordered["rank"] > 0)]  # noqa: E712  # missing where not timed
     tied = ties.groupby(["run_index", "case"])["implementation"].apply(list).to_dict()
+    row: Any
     for row in best.head(MOST_CASES).itertuples():
         others = listed([code(name) for name in tied.get((row.run_index, row.case), [])])
         cells = (
-            code(str(row.case)),
-            code(str(row.implementation)),
-            show(float(row.median_ns), "time"),  # type: ignore[arg-type]  # a float column
-            interval(float(row.low_ns), float(row.high_ns), "time"),  # type: ignore[arg-type]  # float columns
+            code(row.case),
+            code(row.implementation),
+            show(row.median_ns, "time"),
+            interval(row.low_ns, row.high_ns, "time"),
             others,
         )
         yield f"| {' | '.join(map(escaped, cells))} |"
@@ -76,14 +78,15 @@ def _changes(both: pd.DataFrame) -> Iterator[str]:
         return
     yield "\n| verdict | case | implementation | time against baseline | interval |"
     yield "|---|---|---|--:|--:|"
+    row: Any
     for row in changed.head(MOST_CHANGES).itertuples():
-        ratio = row.status if pd.isna(row.ratio) else show(float(row.ratio), "ratio")  # type: ignore[call-overload,arg-type]  # a float column
+        ratio = row.status if pd.isna(row.ratio) else show(row.ratio, "ratio")
         cells = (
-            f"{MARKS[str(row.verdict)]} {row.verdict}",
-            code(str(row.case)),
-            code(str(row.implementation)),
+            f"{MARKS[row.verdict]} {row.verdict}",
+            code(row.case),
+            code(row.implementation),
             str(ratio),
-            interval(float(row.low), float(row.high), "ratio"),  # type: ignore[arg-type]  # float columns
+            interval(row.low, row.high, "ratio"),
         )
         yield f"| {' | '.join(map(escaped, cells))} |"
     if len(changed) > MOST_CHANGES:

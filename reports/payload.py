@@ -14,15 +14,17 @@ from typing import Any
 import pandas as pd
 
 from bench.records.schema import Run
+from reports.aggregate import MOST_ROWS, aggregated
 from reports.choices import ranked
-from reports.compare import compare
+from reports.groups import forest, gqa_panels, history, panels, winners
 from reports.peaks import roofs
 from reports.units import SCALES, length, log_ticks
-from reports.words import Summary, plain
+from reports.words import Summary, moment, plain
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",
     "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock",
+    "example",
 )  # fmt: skip
 NUMBERS = (
     "run_index", "q_len", "kv_len", "length", "gqa", "median_ns", "low_ns", "high_ns", "first_call_ns",
@@ -30,12 +32,12 @@ NUMBERS = (
 )  # fmt: skip
 MEASURES = {"median_ns": "time", "first_call_ns": "time", "peak_bytes": "bytes", "tflop_s": "rate"}
 LONGEST_TEXT = 400
-MOST_SAMPLES = 300_000
+MOST_SAMPLES = 200_000
 
 
 def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[str, Any]:
     """Everything that the page's script needs, as plain JSON values."""
-    rows = said.rows.reset_index(drop=True)
+    rows, aggregation = aggregated(said.rows.reset_index(drop=True), MOST_ROWS)
     ranks = ranked(rows)
     rows["rank"], rows["tied"] = ranks["rank"], ranks["tied"]
     names = _implementations(rows, runs)
@@ -47,11 +49,12 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
         "quoted": {name: shlex.quote(name) for name in names if shlex.quote(name) != name},
         "command": "python -m bench check --impl {impl} --case {case} --seed {seed}",
         "runs": [run_label(run) for run in runs],
-        "created": [run.header.created for run in runs],
+        "created": [moment(run.header.created) for run in runs],
         "machines": [run.header.environment.fingerprint for run in runs],
         "reference": said.reference,
-        "families": list(dict.fromkeys(family for shares in rows["families"] for family in shares)),
+        "current": list(said.current),
         "count": len(rows),
+        "aggregation": aggregation,
         "columns": _columns(rows),
         "panels": panels(rows),
         "winners": winners(rows),
@@ -72,7 +75,7 @@ def run_label(run: Run) -> str:
     """How a run is told from its neighbours: machine, day and time, revision."""
     machine = run.header.environment
     revision = f", {machine.commit[:8]}" if machine.commit else ""
-    return f"{plain(machine.device_name)}, {plain(run.header.created[:16].replace('T', ' '))}{plain(revision)}"
+    return f"{plain(machine.device_name)}, {moment(run.header.created)}{plain(revision)}"
 
 
 def _implementations(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
@@ -95,7 +98,10 @@ def _columns(rows: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {name: _coded(rows[name]) for name in CODED}
     columns |= {name: [number(value) for value in rows[name]] for name in NUMBERS}
     columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
-    columns["shares"] = [{name: number(share, 3) for name, share in shares.items()} for shares in rows["families"]]
+    families = list(dict.fromkeys(family for shares in rows["families"] for family in shares))
+    columns["shares"] = {
+        family: [number(shares.get(family), 3) for shares in rows["families"]] for family in families
+    }
     columns["permille"] = _samples(rows)
     return columns
 
@@ -103,7 +109,8 @@ def _columns(rows: pd.DataFrame) -> dict[str, Any]:
 def _coded(column: pd.Series) -> dict[str, Any]:
     texts = column.map(_text)
     codes, values = pd.factorize(texts)
-    return {"codes": codes.tolist(), "values": list(values)}
+    # A single value needs no code a row.
+    return {"codes": codes.tolist() if len(values) > 1 else 0, "values": list(values)}
 
 
 def _text(value: object) -> str:
@@ -130,80 +137,3 @@ def _ticks(column: pd.Series, kind: str) -> dict[str, Any]:
         return {"values": [], "texts": []}
     values, texts = log_ticks(float(seen.min()), float(seen.max()), kind)
     return {"values": values, "texts": texts}
-
-
-def panels(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """A panel for each run and series that was timed: its lines, each the rows of one implementation by length."""
-    usable = rows[rows["median_ns"].notna() & (rows["status"] == "PASSED")].sort_values("length", kind="stable")
-    found = []
-    for (run, series), group in usable.groupby(["run_index", "series"], sort=False):
-        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
-        found.append({"run": int(run), "series": series, "lines": lines, "points": len(group)})
-    return sorted(found, key=lambda panel: (panel["run"], -len({n for _, ids in panel["lines"] for n in ids})))
-
-
-def winners(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row for each run and series, a cell for each case: the rows that are right and timed, fastest first."""
-    usable = rows[rows["rank"].notna()].sort_values("rank", kind="stable")
-    found = []
-    for (run, series), group in usable.groupby(["run_index", "series"], sort=False):
-        cells = [
-            [int(part["length"].iloc[0]), part.index.tolist()] for _, part in group.groupby("case", sort=False)
-        ]
-        found.append({"run": int(run), "series": series, "cells": sorted(cells)})
-    return sorted(found, key=lambda row: (row["run"], -len(row["cells"])))
-
-
-def gqa_panels(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Panels over the GQA ratio: cases that differ in kv_heads alone, where there are two ratios or more."""
-    same = ["run_index", "phase", "mask", "layout_kind", "batch", "q_heads", "q_len", "kv_len", "head_dim",
-            "v_head_dim", "dtype", "direction", "bias", "strides"]  # fmt: skip
-    usable = rows[rows["rank"].notna()].sort_values("gqa", kind="stable")
-    found = []
-    for key, group in usable.groupby(same, sort=False):
-        if group["gqa"].nunique() < 2:
-            continue
-        assert isinstance(key, tuple)
-        run, phase, mask, _, _, heads, _, kv_len, dim, _, dtype, direction, *_ = key
-        title = f"{mask} {phase} at {length(kv_len)}, {heads} heads of {dim}, {dtype}"
-        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
-        found.append({
-            "run": int(run), "series": title + ("" if direction == "fwd" else f", {direction}"), "lines": lines,
-            "ratios": int(group["gqa"].nunique()),
-        })  # fmt: skip
-    return sorted(found, key=lambda panel: -panel["ratios"])[:60]
-
-
-def forest(rows: pd.DataFrame, runs: Sequence[Run], baseline: Run | None) -> list[dict[str, Any]]:
-    """Each record against the baseline: its row (None where only the baseline has it), ratio, interval, verdict."""
-    if baseline is None:
-        return []
-    found = []
-    for index, run in enumerate(runs):
-        mine = rows[rows["run_index"] == index]
-        places = {
-            key: place
-            for place, key in zip(mine.index, zip(mine["case"], mine["implementation"], strict=True), strict=True)
-        }
-        for row in compare(run, baseline).itertuples():
-            found.append({
-                "row": places.get((row.case, row.implementation)),
-                "case": _text(row.case), "implementation": _text(row.implementation),
-                "ratio": number(row.ratio), "low": number(row.low), "high": number(row.high),
-                "verdict": row.verdict, "before": _text(row.status_before),
-            })  # fmt: skip
-    return found
-
-
-def history(rows: pd.DataFrame, runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """For each case and machine seen in two runs or more: its lines over the runs, oldest first."""
-    if len(runs) < 2:
-        return []
-    usable = rows[rows["rank"].notna()].sort_values("created", kind="stable")
-    found = []
-    for (machine, case), group in usable.groupby(["fingerprint", "case"], sort=False):
-        if group["run_index"].nunique() < 2:
-            continue
-        lines = [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
-        found.append({"machine": machine, "case": _text(case), "lines": lines})
-    return found

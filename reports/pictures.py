@@ -60,7 +60,8 @@ def visible_shares(case: Case) -> NDArray[np.float64]:
         inside = (queries >= s.q_start) & (queries < s.q_start + s.q_len)
         inside = inside & (keys >= s.k_start) & (keys < s.k_start + s.k_len)
         seen |= inside & np.asarray(case.mask.visible(queries - s.q_start + s.offset, keys - s.k_start))
-    return seen.reshape(CELLS, PROBES, CELLS, PROBES).mean(axis=(1, 3))
+    shares: NDArray[np.float64] = seen.reshape(CELLS, PROBES, CELLS, PROBES).mean(axis=(1, 3))
+    return shares
 
 
 def _area(case: Case) -> int:

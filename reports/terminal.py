@@ -1,5 +1,8 @@
 """The table at the end of a run, for a terminal: sorted by case, the fastest correct implementation marked."""
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -8,13 +11,36 @@ from rich.text import Text
 from bench.records.schema import Run
 from reports.choices import ranked
 from reports.data import table
-from reports.units import NONE, digits, interval, show
+from reports.units import interval, show
 from reports.words import Paragraph, plain, summary
 
 MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILABLE": "dim"}
 BROKEN_STYLE = "yellow"
+LONGEST_REASON = 60
 FASTEST, TIE = "* fastest", "= tie"
-HEADINGS = ("implementation", "status", "median", "95% interval", "speed-up", "TFLOP/s", "error/budget", "")
+LONGEST_NAME = 32
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: shown on terminals of at least `from_width` characters."""
+
+    heading: str
+    width: int | None
+    justify: Literal["left", "right"] = "right"
+    from_width: int = 0
+
+
+COLUMNS = (
+    Column("implementation", None, "left"),
+    Column("status", 13, "left"),
+    Column("median", 8),
+    Column("95% interval", 18, from_width=100),
+    Column("speed-up", 8),
+    Column("rate", 16, from_width=120),
+    Column("error/budget", 12, from_width=100),
+    Column("", None, "left"),
+)
 
 
 def render_run(run: Run, console: Console, baseline: str | None = None) -> None:
@@ -27,7 +53,7 @@ def render_run(run: Run, console: Console, baseline: str | None = None) -> None:
     if rows.empty:
         console.print("no records: nothing was run")
     else:
-        console.print(_table(rows, baseline))
+        _say_cases(console, rows, baseline)
     for paragraph in summary([run], reference_implementation=_known(rows, baseline)).paragraphs:
         if paragraph.title in ("Wrong", "Use", "Not run"):
             _say(console, paragraph)
@@ -43,22 +69,26 @@ def _say(console: Console, paragraph: Paragraph) -> None:
         console.print(Text(f"  {line}".replace("`", "")), soft_wrap=True)
 
 
-def _table(rows: pd.DataFrame, baseline: str | None) -> Table:
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("case", overflow="fold", no_wrap=False)
-    for heading in HEADINGS:
-        numeric = heading in ("median", "95% interval", "speed-up", "TFLOP/s", "error/budget")
-        shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+def _say_cases(console: Console, rows: pd.DataFrame, baseline: str | None) -> None:
+    """One table a case under its id, all with the same columns; a narrow terminal gets fewer of them."""
     ordered = in_order(rows)
+    columns = [column for column in COLUMNS if console.width >= column.from_width]
+    names = min(max(len(plain(name)) for name in rows["implementation"]), LONGEST_NAME)
     for case, group in ordered.groupby("case", sort=False):
-        for place, row in enumerate(group.itertuples()):
-            shown.add_row(Text(plain(str(case)) if not place else ""), *_cells(row, group, baseline))
-        shown.add_section()
-    return shown
+        console.print(Text(plain(str(case)), style="bold"))
+        shown = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
+        for column in columns:
+            width = names if column.heading == "implementation" else column.width
+            shown.add_column(column.heading, justify=column.justify, width=width, overflow="fold")
+        for row in group.itertuples():
+            cells = _cells(row, group, baseline)
+            shown.add_row(*(cells[column.heading] for column in columns))
+        console.print(shown)
+        console.print()
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows by situation, length and case; within a case the correct ones by time, then the others. Adds `rank`, `tied`."""
+    """Rows by situation, length, case and time, those without a time last; with `rank` and `tied`."""
     ranks = ranked(rows)[["rank", "tied"]]
     joined = rows.join(ranks)
     joined["last"] = joined["rank"].isna()
@@ -68,42 +98,35 @@ def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def speedup(row: object, group: pd.DataFrame, baseline: str | None) -> float | None:
+def speedup(row: Any, group: pd.DataFrame, baseline: str | None) -> float | None:
     """How many times faster than `baseline` on the same case; without one, against the fastest."""
     timed = group[group["rank"].notna()]
     other = timed[timed["implementation"] == baseline] if baseline else timed[timed["rank"] == 0]
-    if other.empty or pd.isna(row.rank):  # type: ignore[attr-defined]  # a row of in_order
+    if other.empty or pd.isna(row.rank):
         return None
-    return float(other["median_ns"].iloc[0] / row.median_ns)  # type: ignore[attr-defined]  # a row of in_order
+    return float(other["median_ns"].iloc[0] / row.median_ns)
 
 
-def mark(rank: float, tied: object) -> str:
+def mark(rank: Any, tied: Any) -> str:
     """How a row stands in its case: fastest, in a tie with it, or neither."""
     if pd.isna(rank):
         return ""
     return FASTEST if rank == 0 else (TIE if tied is True else "")
 
 
-def _cells(row: object, group: pd.DataFrame, baseline: str | None) -> list[Text]:
-    r: object = row
-    values = {
-        name: getattr(r, name)
-        for name in ("status", "median_ns", "low_ns", "high_ns", "tflop_s", "share_of_budget")
+def _cells(row: Any, group: pd.DataFrame, baseline: str | None) -> dict[str, Text]:
+    return {
+        "implementation": Text(plain(row.implementation)),
+        "status": Text(row.status, style=MARKS.get(row.status, BROKEN_STYLE)),
+        "median": Text(show(row.median_ns, "time")),
+        "95% interval": Text(interval(row.low_ns, row.high_ns, "time"), style="dim"),
+        "speed-up": Text(show(speedup(row, group, baseline), "ratio")),
+        "rate": Text(show(row.tflop_s, "rate")),
+        "error/budget": Text(show(row.share_of_budget, "plain")),
+        "": Text(mark(row.rank, row.tied) or _short(row.reason), style="bold"),
     }
-    status = str(values["status"])
-    share = values["share_of_budget"]
-    return [
-        Text(plain(str(r.implementation))),  # type: ignore[attr-defined]  # a row of in_order
-        Text(status, style=MARKS.get(status, BROKEN_STYLE)),
-        Text(show(values["median_ns"], "time")),
-        Text(interval(values["low_ns"], values["high_ns"], "time"), style="dim"),
-        Text(show(speedup(r, group, baseline), "ratio")),
-        Text(NONE if pd.isna(values["tflop_s"]) else digits(values["tflop_s"])),
-        Text(NONE if pd.isna(share) else digits(share)),
-        Text(mark(r.rank, r.tied) or _why(r), style="bold"),  # type: ignore[attr-defined]  # a row of in_order
-    ]
 
 
-def _why(row: object) -> str:
-    reason = plain(str(row.reason))  # type: ignore[attr-defined]  # a row of in_order
-    return reason if len(reason) <= 60 else f"{reason[:59]}…"
+def _short(reason: str) -> str:
+    reason = plain(reason)
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 1]}…"

@@ -6,7 +6,7 @@ Plain text; a name in `backticks` is code. What comes from outside goes through
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ WIDE = 0.05
 FEW = 6
 """Below six samples even the whole range is no 95% interval of the median."""
 LONGEST_REASON = 240
+NOTHING_TO_USE = "Nothing to recommend: no record is both right and timed."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,35 +34,78 @@ class Paragraph:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Advice:
+    """One row of what to use; `where` names the machine where there are several."""
+
+    where: str
+    situation: str
+    lengths: str
+    use: str
+    ties: tuple[str, ...]
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """``Causal prefill in bf16 from 1k on: use `a`, 3.1x faster than `b` (2.7 to 3.6x over 12 cases).``"""
+        place = (
+            f"On {self.where}: {self.situation}" if self.where else self.situation[:1].upper() + self.situation[1:]
+        )
+        ties = f", which ties with {listed([code(name) for name in self.ties])}" if self.ties else ""
+        return f"{place} {self.lengths}: use {code(self.use)}{ties}{', ' if self.why else ''}{self.why}."
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Everything said at the top, with the frame and the choices that it was said from."""
+    """Everything said at the top, with the frame and the choices that it was said from.
+
+    `current` holds the places of the newest run of each machine: the words speak
+    of those, the older ones are history.
+    """
 
     paragraphs: tuple[Paragraph, ...]
+    advice: tuple[Advice, ...]
     rows: pd.DataFrame
     choices: tuple[Choice, ...]
     reference: str | None
+    current: tuple[int, ...]
 
 
 def summary(
     runs: Sequence[Run], *, baseline: Run | None = None, reference_implementation: str | None = None
 ) -> Summary:
-    """The words of `runs`; a `reference_implementation` that none of them has is a ValueError with the names there are."""
-    rows = table(runs)
+    """The words of `runs`; ValueError, with the names there are, for a reference that has no record."""
+    every = table(runs)
+    newest = current(runs)
+    rows = every[every["run_index"].isin(newest)]
     order = list(dict.fromkeys(name for run in runs for name in run.header.implementations))
     reference = reference_implementation or default_reference(rows, order)
-    if reference_implementation and reference_implementation not in set(rows["implementation"]):
+    if reference_implementation and reference_implementation not in set(every["implementation"]):
         known = ", ".join(order) or "none"
         raise ValueError(f"no record of {reference_implementation!r}; the implementations are: {known}")
     chosen = tuple(choices(rows, reference))
+    advised = tuple(advice(choice, runs if len(newest) > 1 else ()) for choice in chosen)
+    latest = [runs[place] for place in newest]
     paragraphs = (
-        Paragraph(title="Compared", lines=tuple(_compared(run) for run in runs) or ("No run was given.",)),
+        Paragraph(title="Compared", lines=tuple(_compared_all(runs, latest))),
         _wrong(rows),
-        Paragraph(title="Use", lines=tuple(_use(rows, chosen, runs))),
-        Paragraph(title="Not run", lines=tuple(_not_run(rows, runs))),
-        Paragraph(title="Trust", lines=tuple(_trust(rows, runs))),
-        *([_against(runs, baseline)] if baseline and runs else []),
+        Paragraph(title="Use", lines=tuple(line.sentence for line in advised) or (NOTHING_TO_USE,)),
+        Paragraph(title="Not run", lines=tuple(_not_run(rows, latest))),
+        Paragraph(title="Trust", lines=tuple(_trust(rows, latest))),
+        *([_against(latest, baseline)] if baseline and runs else []),
     )
-    return Summary(paragraphs=paragraphs, rows=rows, choices=chosen, reference=reference)
+    return Summary(
+        paragraphs=paragraphs, advice=advised, rows=every, choices=chosen, reference=reference, current=newest
+    )
+
+
+def current(runs: Sequence[Run]) -> tuple[int, ...]:
+    """The places of the newest run of each machine (fingerprint), in the order of `runs`."""
+    newest: dict[str, int] = {}
+    for place, run in enumerate(runs):
+        machine = run.header.environment.fingerprint
+        if machine not in newest or run.header.created >= runs[newest[machine]].header.created:
+            newest[machine] = place
+    return tuple(sorted(newest.values()))
 
 
 def code(text: str) -> str:
@@ -76,6 +120,27 @@ def plain(text: str) -> str:
     return seen if len(seen) <= LONGEST_REASON else f"{seen[:LONGEST_REASON]}…"
 
 
+def moment(created: str) -> str:
+    """A time as it is stored, for people: ``2026-03-02 09:30 UTC``; what is no time stays as it is."""
+    try:
+        made = datetime.fromisoformat(created)
+    except ValueError:
+        return plain(created)
+    shown = made.astimezone(UTC) if made.tzinfo else made
+    return f"{shown:%Y-%m-%d %H:%M}{' UTC' if made.tzinfo else ''}"
+
+
+def _compared_all(runs: Sequence[Run], latest: Sequence[Run]) -> Iterable[str]:
+    if not runs:
+        yield "No run was given."
+    yield from map(_compared, latest)
+    if older := len(runs) - len(latest):
+        yield (
+            f"{count(older, 'older run')} of the same {'machine' if len(latest) == 1 else 'machines'}: "
+            "the words speak of the newest, the older ones are hidden until the filter shows them."
+        )
+
+
 def _compared(run: Run) -> str:
     header, machine = run.header, run.header.environment
     kept = {name: machine.hard[name] for name in ("torch", "triton", "cuda", "driver") if name in machine.hard}
@@ -83,8 +148,9 @@ def _compared(run: Run) -> str:
     revision = f", revision {plain(machine.commit[:10])}{' with local changes' if machine.dirty else ''}"
     return (
         f"{count(len(header.implementations), 'implementation')} on {count(len(header.cases), 'case')} "
-        f"(sweep {code(header.sweep)}, seed {header.seed}) on {plain(machine.device_name)} ({plain(machine.device)})"
-        f"{', ' + versions if versions else ''}{revision if machine.commit else ''}, {plain(header.created)}."
+        f"(sweep {code(header.sweep)}, seed {header.seed}) "
+        f"on {plain(machine.device_name)} ({plain(machine.device)})"
+        f"{', ' + versions if versions else ''}{revision if machine.commit else ''}, {moment(header.created)}."
     )
 
 
@@ -93,7 +159,7 @@ def _wrong(rows: pd.DataFrame) -> Paragraph:
     judged = int((rows["status"].isin(["PASSED", "WRONG"])).sum())
     if wrong.empty and broken.empty:
         agrees = (
-            f"Nothing: all {count(judged, 'checked record')} agree with the float64 oracle."
+            f"Nothing: {_all(judged)} with the float64 oracle."
             if judged
             else "Nothing was checked, so nothing can be said."
         )
@@ -101,15 +167,19 @@ def _wrong(rows: pd.DataFrame) -> Paragraph:
     lines = [f"{judged - len(wrong):,} of {count(judged, 'checked record')} agree with the float64 oracle."]
     lines += [_wrong_line(str(name), part, rows) for name, part in wrong.groupby("implementation", sort=False)]
     lines += [
-        f"{code(name)} ended with {status} on {count(len(part), 'case')}: {plain(str(part['reason'].iloc[0]))}"
+        f"{code(str(name))} ended with {status} on {count(len(part), 'case')}: {plain(str(part['reason'].iloc[0]))}"
         for (name, status), part in broken.groupby(["implementation", "status"], sort=False)
     ]
     return Paragraph(title="Wrong", lines=tuple(lines), bad=True)
 
 
+def _all(judged: int) -> str:
+    return "the one checked record agrees" if judged == 1 else f"all {judged:,} checked records agree"
+
+
 def _wrong_line(name: str, part: pd.DataFrame, rows: pd.DataFrame) -> str:
     tried = int(((rows["implementation"] == name) & rows["status"].isin(["PASSED", "WRONG"])).sum())
-    worst = part.loc[part["share_of_budget"].fillna(-1).astype(float).idxmax()]
+    worst = part.iloc[int(part["share_of_budget"].fillna(-1).astype(float).argmax())]
     where = (
         f", worst on {code(str(worst['case']))}: family {code(str(worst['worst_family']))}, "
         f"{_budget(worst['share_of_budget'])} at {tuple(worst['worst_index'])}"
@@ -127,35 +197,26 @@ def _budget(share: float) -> str:
     return "not finite" if share == float("inf") else f"error {digits(share)} times its budget"
 
 
-def _use(rows: pd.DataFrame, chosen: Sequence[Choice], runs: Sequence[Run]) -> Iterable[str]:
-    if not chosen:
-        yield "Nothing to recommend: no record is both right and timed."
-    for choice in chosen:
-        machine = f"On {plain(_label(runs, choice.run_index))}: " if len(runs) > 1 else ""
-        yield machine + sentence(choice)
+def advice(choice: Choice, runs: Sequence[Run] = ()) -> Advice:
+    """`choice` in words; the machine is named where `runs` are given."""
+    return Advice(
+        where=plain(runs[choice.run_index].header.environment.device_name) if runs else "",
+        situation=situation(choice),
+        lengths=lengths(choice),
+        use=choice.implementation,
+        ties=choice.ties,
+        why=_why(choice),
+    )
 
 
-def _label(runs: Sequence[Run], index: int) -> str:
-    return f"{runs[index].header.environment.device_name}, {runs[index].header.created}"
-
-
-def sentence(choice: Choice) -> str:
-    """``causal prefill in bf16 from 1k on: use `a`, 3.1x faster than `b` (2.7x to 3.6x over 12 cases)``."""
-    parts = [f"{situation(choice)} {lengths(choice)}: use {code(choice.implementation)}"]
-    if choice.ties:
-        parts.append(f"which ties with {listed([code(name) for name in choice.ties])}")
-    if choice.speedup is not None and choice.reference not in choice.ties:
-        assert choice.slowest is not None
-        assert choice.fastest is not None
-        several = (
-            f" ({interval(choice.slowest, choice.fastest, 'ratio')} over {choice.cases} cases)"
-            if choice.cases > 1
-            else ""
-        )
-        faster = "faster" if choice.speedup >= 1 else "the speed, and yet the best that ran everywhere, against"
-        than = " than " if choice.speedup >= 1 else " "
-        parts.append(f"{show(choice.speedup, 'ratio')} {faster}{than}{code(choice.reference)}{several}")
-    return f"{', '.join(parts)}."
+def _why(choice: Choice) -> str:
+    gain = choice.gain
+    if gain is None or choice.reference in choice.ties:
+        return ""
+    several = f" ({interval(gain.least, gain.most, 'ratio')} over {choice.cases} cases)" if choice.cases > 1 else ""
+    if gain.mean < 1:
+        return f"{show(gain.mean, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{several}"
+    return f"{show(gain.mean, 'ratio')} faster than {code(choice.reference)}{several}"
 
 
 def situation(choice: Choice) -> str:
@@ -179,15 +240,15 @@ def lengths(choice: Choice) -> str:
 
 def _not_run(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
     refused = rows[rows["status"].isin(NOT_RUN)]
-    by_reason = refused.groupby(["implementation", "status", "reason"], sort=False)["case"].nunique()
-    for (name, status), part in groupby(by_reason.items(), key=lambda item: item[0][:2]):  # type: ignore[index]  # a key of three
-        reasons = [(str(key[2]), int(number)) for key, number in part]  # type: ignore[index]  # a key of three
-        told = "; ".join(f"{plain(reason)} ({count(number, 'case')})" for reason, number in reasons[:3])
+    for (name, status), part in refused.groupby(["implementation", "status"], sort=False):
+        reasons = part.groupby("reason")["case"].nunique().sort_values(ascending=False)
+        told = "; ".join(
+            f"{plain(str(reason))} ({count(int(number), 'case')})" for reason, number in reasons.head(3).items()
+        )
         more = f"; and {count(len(reasons) - 3, 'other reason')}" if len(reasons) > 3 else ""
-        yield f"{code(name)} {status}: {told}{more}."
-    missing = sum(len(run.missing) for run in runs)
-    if missing:
-        yield f"{count(missing, 'record')} of what was planned never came to an end: a run is incomplete."
+        yield f"{code(str(name))} {status}: {told}{more}."
+    if missing := sum(len(run.missing) for run in runs):
+        yield f"{count(missing, 'planned record')} {'is' if missing == 1 else 'are'} missing: a run did not end."
     if refused.empty and not missing:
         yield "Nothing: every implementation ran every case."
 
@@ -218,8 +279,9 @@ def _spread(usable: pd.DataFrame) -> Iterable[str]:
     half = (usable["high_ns"] - usable["low_ns"]) / usable["median_ns"] / 2
     samples = usable["samples"].astype(int)
     yield (
-        f"Times are medians of {samples.min()} to {samples.max()} samples with 95% intervals; "
-        f"the typical interval is ±{digits(100 * half.median(), 2)}%. Where two intervals overlap, it is called a tie."
+        f"Times are medians of {_span(int(samples.min()), int(samples.max()))} samples with 95% intervals; "
+        f"the typical interval is ±{digits(100 * half.median(), 2)}%. "
+        "Where two intervals overlap, it is called a tie."
     )
     if disturbed := int((half > WIDE).sum()):
         yield f"{count(disturbed, 'timing')} of {len(usable):,} were disturbed (interval beyond ±{WIDE:.0%})."
@@ -227,16 +289,31 @@ def _spread(usable: pd.DataFrame) -> Iterable[str]:
         yield f"{count(few, 'timing')} have fewer than {FEW} samples: their range covers less than 95%."
 
 
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
+
+
 def _against(runs: Sequence[Run], baseline: Run) -> Paragraph:
     lines, bad = [], False
     for run in runs:
         if reasons := differences(run, baseline):
             lines.append(f"Not comparable with the baseline: {'; '.join(plain(r) for r in reasons[:4])}.")
-        verdicts = compare(run, baseline)["verdict"].value_counts()
+        both = compare(run, baseline)
+        verdicts = both["verdict"].value_counts()
         told = [f"{int(verdicts[name])} {name}" for name in VERDICTS if name in verdicts]
-        lines.append(f"Against the baseline of {plain(baseline.header.created)}: {listed(told) or 'no record'}.")
+        lines.append(f"Against the baseline of {moment(baseline.header.created)}: {listed(told) or 'no record'}.")
+        lines += _turned(both)
         bad = bad or "REGRESSED" in verdicts
     lines.append(
         f"Two stored runs can show a change of {COARSE - 1:.0%} or more; smaller ones need both sides in one run."
     )
     return Paragraph(title="Baseline", lines=tuple(lines), bad=bad)
+
+
+def _turned(both: pd.DataFrame) -> Iterable[str]:
+    """Records whose status is another one now, by implementation."""
+    turned = both[
+        (both["status"] != both["status_before"]) & both["status"].notna() & both["status_before"].notna()
+    ]
+    for (name, before, now), part in turned.groupby(["implementation", "status_before", "status"], sort=False):
+        yield f"{code(str(name))} was {before} and is {now} on {count(len(part), 'case')}."

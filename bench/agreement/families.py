@@ -7,4 +7,5 @@ FAMILIES: dict[str, str] = {
     "large": "scores of about +-200: exp without subtracting the maximum",
     "growing": "scores grow along the keys: an accumulator that is not rescaled",
     "poison": "NaN where no data is: padding, the unfilled part of a cache, unused pages",
+    "views": "q, k, v and dout are slices of larger tensors full of NaN: strides and offsets taken for granted",
 }

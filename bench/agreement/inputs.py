@@ -24,15 +24,21 @@ GROWING_SCORE = 40.0
 def applies(family: str, case: Case) -> bool:
     """Whether `family` differs from ``normal`` for `case`."""
     if family == "spike":
-        return case.pairs < case.batch * case.q_len * case.kv_len and case.softcap is None
+        return case.softcap is None and any(_spikes(case))
+    if family == "views":
+        return not isinstance(case.layout, Paged)
     if family == "poison":
         return isinstance(case.layout, Cache | Padded | Paged)
     return True
 
 
 def make_inputs(case: Case, family: str = "normal", seed: int = 0, device: str = "cpu") -> Inputs:
-    """Tensors of `case` on `device`; the same (case, family, seed) gives the same bits everywhere."""
-    digest = sha256(f"{case.id}|{family}|{seed}".encode()).digest()
+    """Tensors of `case` on `device`; the same (case, family, seed) gives the same bits everywhere.
+
+    ``views`` has the values of ``normal`` in another memory layout.
+    """
+    values = "normal" if family == "views" else family
+    digest = sha256(f"{case.id}|{values}|{seed}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
     q = _normal(generator, case.batch, case.q_heads, case.q_len, case.head_dim)
     k = _normal(generator, case.batch, case.kv_heads, case.kv_len, case.head_dim)
@@ -45,6 +51,8 @@ def make_inputs(case: Case, family: str = "normal", seed: int = 0, device: str =
     if case.direction != "fwd":
         tensors["dout"] = _normal(generator, case.batch, case.q_heads, case.q_len, case.v_head_dim)
     placed = {name: _place(name, x, case, dtype, device) for name, x in tensors.items()}
+    if family == "views":
+        placed |= {name: _sliced(placed[name]) for name in ("q", "k", "v", "dout") if name in placed}
     return Inputs(case=case, **placed)
 
 
@@ -60,6 +68,18 @@ def _place(name: str, x: Tensor, case: Case, dtype: torch.dtype, device: str) ->
     if case.strides == "bmhd" and name in ("q", "k", "v", "dout") and not isinstance(case.layout, Paged):
         x = x.transpose(1, 2).contiguous().transpose(1, 2)
     return x
+
+
+def _sliced(x: Tensor) -> Tensor:
+    """The same ``[B, H, M, D]`` as a view of a NaN-filled ``[B, M + 2, H, D + 8]``; the last stride stays 1.
+
+    Rows stay aligned to 16 bytes where head_dim is a multiple of 8, as vectorised loads need.
+    """
+    batch, heads, rows, width = x.shape
+    larger = torch.full((batch, rows + 2, heads, width + 8), math.nan, dtype=x.dtype, device=x.device)
+    view = larger[:, 1:-1, :, :width].transpose(1, 2)
+    view.copy_(x)
+    return view
 
 
 def _score_changes(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
@@ -142,52 +162,72 @@ def _paged(
 
 
 def _needle(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Query i points along one key of its row; keys are taken in turn from edges, ends and middle."""
-    q = 0.1 * q
+    """Each query points along one key of its row: ends, tile edges and the middle, in turn over heads and rows."""
+    q = q.mul_(0.1)
+    heads = torch.arange(case.q_heads)[:, None]
     for row, q_start, q_len, k_start, k_len, offset in case.segments:
-        spots = _edges(k_len)
-        for i in range(q_len):
-            low, high = case.mask.key_range(i + offset, k_len)
-            if low < high:
-                spot = min(max(spots[i % len(spots)], low), high - 1) + k_start
-                target = k[row, :, spot].repeat_interleave(case.groups, dim=0)
-                strength = NEEDLE_SCORE / (case.score_scale * target.square().sum(-1, keepdim=True))
-                q[row, :, q_start + i] += strength * target
+        ranges = torch.tensor([case.mask.key_range(i + offset, k_len) for i in range(q_len)]).reshape(q_len, 2)
+        rows = (ranges[:, 0] < ranges[:, 1]).nonzero().flatten()
+        if not len(rows):
+            continue
+        low, last = ranges[rows, 0], ranges[rows, 1] - 1
+        edges = torch.tensor(_edges(k_len))
+        spots = edges[(rows * case.q_heads + heads) % len(edges)].clamp(low, last)
+        own = (rows + offset).clamp(low, last)
+        spots = torch.where(case.mask.visible(rows + offset, spots), spots, own)
+        targets = k[row][heads // case.groups, k_start + spots]
+        strength = NEEDLE_SCORE / (case.score_scale * targets.square().sum(-1, keepdim=True))
+        q[row][:, q_start + rows] += strength * targets
     return q, k
 
 
 def _edges(keys: int) -> list[int]:
-    """Ends, middle, and both sides of the boundaries of tiles of 64 and 128."""
-    spots = {0, keys - 1, keys // 2, keys - 64, *range(63, keys, 64), *range(64, keys, 64), *range(128, keys, 128)}
-    return sorted(spot for spot in spots if 0 <= spot < keys) or [0]
+    """The ends and the middle, then both sides of the boundaries of tiles of 64, from the last to the first."""
+    tiles = [spot for edge in range(64, keys, 64) for spot in (edge, edge - 1)]
+    spots = [keys - 1, 0, keys // 2, keys - 64, *reversed(tiles)]
+    return list(dict.fromkeys(spot for spot in spots if 0 <= spot < keys)) or [0]
 
 
 def _along(q: Tensor, k: Tensor, case: Case, heights: Tensor) -> tuple[Tensor, Tensor]:
-    """Add ``heights[j]`` to the score of key j for all queries, through one shared direction of q and k."""
+    """Add ``heights[b, j]`` to the score of key j for all queries, through one shared direction of q and k."""
     width = math.sqrt(case.head_dim)
     direction = torch.ones(case.head_dim) / width
-    q = q - (q @ direction)[..., None] * direction + width * direction
-    k = k - (k @ direction)[..., None] * direction
-    return q, k + (heights / (case.score_scale * width))[None, None, :, None] * direction
+    q += (width - q @ direction)[..., None] * direction
+    k += ((heights / (case.score_scale * width))[:, None, :] - k @ direction)[..., None] * direction
+    return q, k
+
+
+def _spikes(case: Case) -> list[list[int]]:
+    """Keys to tower, by batch row: such that many queries of the row have one hidden from them and none visible."""
+    spots: list[list[int]] = [[] for _ in range(case.batch)]
+    for number, (row, _, q_len, k_start, k_len, offset) in enumerate(case.segments):
+        if isinstance(case.layout, Packed):
+            if number % 2 and k_len:  # hidden from the documents of even number
+                spots[row].append(k_start + k_len - 1)
+        elif k_len < case.kv_len:
+            spots[row] += range(k_len, case.kv_len, max(1, (case.kv_len - k_len) // 2))
+        elif q_len and not case.mask.visible(offset, k_len - 1):
+            spots[row].append(k_len - 1)
+        elif q_len and not case.mask.visible(q_len - 1 + offset, 0):
+            spots[row].append(0)
+    return spots
 
 
 def _spike(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    heights = torch.zeros(case.kv_len)
-    heights[sorted({case.kv_len // 2, case.kv_len - 1})] = SPIKE_SCORE
-    for _, _, _, k_start, k_len, _ in case.segments:
-        if k_len:
-            heights[k_start + k_len - 1] = SPIKE_SCORE
+    heights = torch.zeros(case.batch, case.kv_len)
+    for row, spots in enumerate(_spikes(case)):
+        heights[row, spots] = SPIKE_SCORE
     return _along(q, k, case, heights)
 
 
 def _growing(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    return _along(q, k, case, torch.linspace(0, GROWING_SCORE, case.kv_len))
+    return _along(q, k, case, torch.linspace(0, GROWING_SCORE, case.kv_len).expand(case.batch, -1))
 
 
 def _large(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Scores with a standard deviation of LARGE_SCORE."""
     factor = math.sqrt(LARGE_SCORE / (case.score_scale * math.sqrt(case.head_dim)))
-    return q * factor, k * factor
+    return q.mul_(factor), k.mul_(factor)
 
 
 _SHAPERS = {"needle": _needle, "spike": _spike, "growing": _growing, "large": _large}

@@ -1,13 +1,15 @@
 """``check``: agreement only."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from bench.cli.session import UsageError, common_options, exit_code, progress, session, verdict_lines
 from bench.cli.sweep_options import chosen_sweep
+from bench.life import Settings
 from bench.records.schema import Record, as_json
-from bench.run import Settings, run_sweep
+from bench.run import run_sweep
 from bench.sweeps import Sweep
 from impls.contract import CaseError, parse_case
 
@@ -28,7 +30,7 @@ def command(
     names: tuple[str, ...],
     device: str,
     seed: int,
-    timeout_s: float,
+    timeout_s: float | None,
     case_ids: tuple[str, ...],
     families: str | None,
     json_file: str | None,
@@ -39,10 +41,10 @@ def command(
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
     sweep = _cases(case_ids) if case_ids else chosen_sweep(sweep_arguments, "smoke")
-    settings = Settings(seed=seed, families=_families(families), timed=False, timeout_s=timeout_s)
+    settings = Settings(seed=seed, families=_families(families), timed=False)
     records: list[Record] = []
     with (
-        session(names, device, timeout_s) as here,
+        session(names, device, sweep, timeout_s) as here,
         progress(len(sweep.cases) * len(here.names), "checking") as step,
     ):
         for record in run_sweep(sweep.cases, here.names, here.pool, settings, keep=records.append):
@@ -73,7 +75,7 @@ def _families(text: str | None) -> tuple[str, ...]:
 def _write(json_file: str, records: list[Record]) -> None:
     lines = b"".join(as_json(record) + b"\n" for record in records)
     if json_file == "-":
-        click.get_binary_stream("stdout").write(lines)
+        sys.stdout.buffer.write(lines)
         return
     try:
         Path(json_file).write_bytes(lines)

@@ -3,6 +3,7 @@
 import click
 
 from bench.cli.session import SET_UP_TIMEOUT_S, Session, UsageError, session
+from bench.sweeps import Sweep
 from bench.timing.process import pool
 from bench.timing.worker import Description, Unusable
 from impls.contract import EVERYTHING, Case, CaseError, parse_case
@@ -33,13 +34,13 @@ def command(
         case = parse_case(case_id) if case_id else None
     except CaseError as error:
         raise UsageError(str(error)) from error
-    with session(names, device, SET_UP_TIMEOUT_S) as here:
+    with session(names, device, Sweep("list", ()), SET_UP_TIMEOUT_S) as here:
         found = here.pool.oracle.ask("describe", names)
         known = [one for one in found if not isinstance(one, Unusable)]
         reasons = {one.name: _reason(one, device) for one in known}
         if case is not None:
             reasons |= _asked(here, case, known)
-    _print_json(known, reasons) if for_machines else _print_table(known, reasons, device, case_id)
+    _print_json(known, reasons) if for_machines else _print_entries(known, reasons, case_id or device)
 
 
 def _matrix(names: tuple[str, ...], form: str) -> str:
@@ -92,27 +93,21 @@ def _print_json(known: list[Description], reasons: dict[str, str | None]) -> Non
     click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
 
 
-def _print_table(
-    known: list[Description], reasons: dict[str, str | None], device: str, case_id: str | None
-) -> None:
+def _print_entries(known: list[Description], reasons: dict[str, str | None], what: str) -> None:
+    """A few lines each: whether it runs, its name, version and devices; what it is or why not; what it can do."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for heading in (
-        "implementation",
-        f"{case_id or device}",
-        "devices",
-        "version",
-        "features",
-        "what it is, or why not",
-    ):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("implementation", "devices"))
-    for one in known:
+    console = Console(highlight=False)
+    runs = sum(reason is None for reason in reasons.values())
+    console.print(Text(f"{runs} of {len(known)} can run here: {what}"))
+    for one in sorted(known, key=lambda one: reasons[one.name] is not None):
         reason = reasons[one.name]
-        style = "dim" if reason else ""
-        table.add_row(
-            one.name, "no" if reason else "yes", " ".join(one.devices), one.version, _features(one),
-            reason or one.summary, style=style,
-        )  # fmt: skip
-    Console(highlight=False).print(table)
+        console.print()
+        head = Text("no   " if reason else "yes  ", style="yellow" if reason else "green")
+        console.print(
+            head + Text(one.name, style="bold") + Text(f"  {one.version}, {' '.join(one.devices)}", "dim")
+        )
+        console.print(Padding(Text(reason or one.summary), (0, 0, 0, 5)))
+        console.print(Padding(Text(f"features: {_features(one)}", style="dim"), (0, 0, 0, 5)))

@@ -20,9 +20,11 @@ from bench.cli.session import (
     verdict_lines,
 )
 from bench.cli.sweep_options import chosen_sweep
-from bench.records.schema import Run
+from bench.life import Settings, Spent
+from bench.records.schema import Peaks, Run
 from bench.records.store import RunWriter, StoreError, read_run
-from bench.run import Settings, Spent, run_sweep
+from bench.refine import refine
+from bench.run import run_sweep
 from bench.sweeps import Sweep
 from bench.timing.rounds import Effort
 
@@ -42,6 +44,9 @@ EXIT_INTERRUPTED = 130
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run in --out.")
 @click.option("--reference", metavar="NAME", help="The implementation that speed-ups are against.")
 @click.option(
+    "--time-budget", metavar="10m", help="Time in all; what is left goes to wide intervals and close contests."
+)
+@click.option(
     "--interval", default=1.0, show_default=True, help="Half-width of the 95% interval to reach, in percent."
 )
 @click.option("--budget", "budget_s", default=0.5, show_default=True, help="Seconds to sample one implementation.")
@@ -49,10 +54,11 @@ def command(
     names: tuple[str, ...],
     device: str,
     seed: int,
-    timeout_s: float,
+    timeout_s: float | None,
     out: str | None,
     resume: bool,
     reference: str | None,
+    time_budget: str | None,
     interval: float,
     budget_s: float,
     **sweep_arguments: str | None,
@@ -66,24 +72,59 @@ def command(
     if resume and not out:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user
+    until_s = started + _seconds(time_budget) if time_budget else None
     effort = Effort(interval=interval / 100, budget_s=budget_s)
-    settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, timeout_s=timeout_s)
     spent = Spent()
-    with session(names, device, timeout_s) as here:
+    with session(names, device, sweep, timeout_s) as here:
+        peaks = Peaking(here, sweep)
+        settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, peaks=peaks)
         if reference is not None and reference not in here.names:
             raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
-        interrupted = _run(here, sweep, folder, settings, spent, resume=resume)
+        interrupted = _run(here, sweep, folder, settings, spent, resume=resume, until_s=until_s)
     run = read_run(folder)
     _show(run, folder, reference, spent, perf_counter() - started)
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
 
 
-def _run(here: Session, sweep: Sweep, folder: Path, settings: Settings, spent: Spent, *, resume: bool) -> bool:
+class Peaking:
+    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
+
+    def __init__(self, here: Session, sweep: Sweep) -> None:
+        self.here, self.dtypes = here, tuple(sorted({case.dtype for case in sweep.cases}))
+        self.known: Peaks | None = None
+
+    def __call__(self, again: bool) -> Peaks:
+        """The peaks; with `again`, the better of those and of a new measurement."""
+        if self.known is None or again:
+            self.known = self.here.pool.oracle.ask("peaks", self.here.environment, self.dtypes, again)
+        return self.known
+
+
+def _seconds(text: str) -> float:
+    from bench.sweeps.limits import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise UsageError(f"--time-budget {text!r}: {error}") from error
+
+
+def _run(
+    here: Session,
+    sweep: Sweep,
+    folder: Path,
+    settings: Settings,
+    spent: Spent,
+    *,
+    resume: bool,
+    until_s: float | None,
+) -> bool:
     """Run what is left of the sweep into `folder`; True where Ctrl-C ended it."""
+    assert settings.peaks is not None, "a run that times knows its peaks"
     try:
         with (
-            RunWriter(folder, here.header(sweep, settings.seed, timed=True), resume=resume) as writer,
             stopping() as stop,
+            RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
         ):
             total = len(sweep.cases) * len(here.names)
             with progress(total, "running", done=len(writer.done)) as step:
@@ -99,9 +140,20 @@ def _run(here: Session, sweep: Sweep, folder: Path, settings: Settings, spent: S
                     step(record)
                     if stop:
                         return True
+            return bool(until_s and _refined(here, writer, settings, spent, until_s, stop))
     except StoreError as error:
         raise UsageError(str(error)) from error
-    return False
+
+
+def _refined(
+    here: Session, writer: RunWriter, settings: Settings, spent: Spent, until_s: float, stop: list[int]
+) -> bool:
+    """Spend what is left of the time budget on the cases that need it; True where Ctrl-C ended it."""
+    click.echo("refining the widest intervals and the closest contests until the time is spent", err=True)
+    for _ in refine(read_run(writer.folder).records, here.pool, settings, until_s, writer.append, spent):
+        if stop:
+            break
+    return bool(stop)
 
 
 @contextmanager
@@ -124,9 +176,10 @@ def stopping() -> Iterator[list[int]]:
 
 def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: float) -> None:
     """The table, what is wrong, where the time went, and the path of the report last."""
+    from rich.console import Console
+
     from reports.html import write_report
     from reports.terminal import render_run
-    from rich.console import Console
 
     device = run.header.environment.device
     console = Console(highlight=False)

@@ -11,7 +11,7 @@ import click
 
 from bench.cli.sweep_options import sweep_options
 from bench.records.environment import environment
-from bench.records.schema import Environment, Header, Record, Status
+from bench.records.schema import Environment, Header, Peaks, Record, Status
 from bench.sweeps import Sweep
 from bench.timing.process import Pool, pool
 from bench.timing.status import WorkerFailure
@@ -19,6 +19,7 @@ from bench.timing.worker import Description, Unusable
 
 DEVICES = ("cpu", "cuda")
 SET_UP_TIMEOUT_S = 120.0
+CASE_TIMEOUT_S = 120.0
 EXIT_USAGE = 2
 EXIT_NOTHING = 3
 JUDGED_WRONG = frozenset({Status.WRONG, Status.ERROR, Status.CRASHED, Status.TIMEOUT, Status.OUT_OF_MEMORY})
@@ -35,7 +36,12 @@ class UsageError(click.ClickException):
 def common_options(command: F) -> F:
     """The options of every command that runs implementations over a sweep."""
     for option in (
-        click.option("--timeout", "timeout_s", default=120.0, show_default=True, help="Seconds a case may take."),
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=float,
+            help="Seconds a step of a case may take. [default: the sweep's, or 120]",
+        ),
         click.option("--seed", default=0, show_default=True, help="Seed of the inputs and of the order."),
         click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
         click.option(
@@ -63,7 +69,7 @@ class Session:
         """Names of the implementations, in order."""
         return tuple(one.name for one in self.implementations)
 
-    def header(self, sweep: Sweep, seed: int, *, timed: bool) -> Header:
+    def header(self, sweep: Sweep, seed: int, peaks: Peaks) -> Header:
         """The first line of a run of `sweep`."""
         return Header(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -73,21 +79,21 @@ class Session:
             seed=seed,
             environment=self.environment,
             command=" ".join(["python -m bench", *sys.argv[1:]]),
-            timed=timed,
+            peaks=peaks,
         )
 
 
 @contextmanager
-def session(names: Sequence[str], device: str, timeout_s: float) -> Iterator[Session]:
+def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | None) -> Iterator[Session]:
     """Find the implementations (all that run on `device` without names) and start the oracle's worker.
 
-    Raises UsageError for a name or a device that isn't there.
+    Without a time-out the sweep's own limit holds. Raises UsageError for a name or a device that isn't there.
     """
     if device not in DEVICES:
         raise UsageError(f"unknown device {device!r}: there are {' and '.join(DEVICES)}")
-    if timeout_s <= 0:
+    if timeout_s is not None and timeout_s <= 0:
         raise UsageError(f"--timeout must be more than 0 seconds, not {timeout_s:g}")
-    with pool(device, timeout_s) as workers:
+    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
         try:
             found = workers.oracle.ask("describe", tuple(dict.fromkeys(names)), timeout_s=SET_UP_TIMEOUT_S)
             facts = workers.oracle.ask("machine", timeout_s=SET_UP_TIMEOUT_S)

@@ -10,7 +10,7 @@ import click
 from bench.cli.sweep_options import chosen_sweep, override
 
 if TYPE_CHECKING:
-    from bench.records.peaks import Peaks
+    from bench.records.schema import Peaks
     from bench.sweeps import Sweep
     from bench.sweeps.estimate import Estimate
 
@@ -84,7 +84,7 @@ def _plan(sweep: "Sweep", names: Sequence[str], device: str) -> Plan:
         here = environment(device, torch_facts(device))
     except (UnknownImplementation, ValueError) as error:
         raise click.UsageError(str(error)) from error
-    chosen = [one for one in chosen if device in one.devices and not why_unavailable(one)]
+    chosen = [one for one in chosen if device in one.devices and not why_unavailable(one, device)]
     peaks = measured_peaks(here)
     counts = tuple(sum(one.supports(case, device) is None for one in chosen) for case in sweep.cases)
     estimates = tuple(

@@ -10,19 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.records.schema import Kept
+from bench.records.schema import Peaks
 from impls.contract import Case, cost
 
 Bound = Literal["compute", "memory"]
-
-
-class Peaks(Kept, frozen=True, kw_only=True):
-    """FLOP/s by dtype and bytes/s of one device; `source` says who measured or published them."""
-
-    device: str
-    flops_per_s: dict[str, float]
-    bytes_per_s: float
-    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ prefill); k is 1024. An earlier form of the grammar wrote ``kv`` for ``s``: both
 import re
 from dataclasses import dataclass
 
-from bench.sweeps.axes import size
 from bench.sweeps.errors import SweepError
+from bench.sweeps.readers import size, texts
 from impls.contract import Packed
 
 REQUEST = re.compile(r"(\d*)q(\d+k?)(?:(?:s|kv)(\d+k?))?")
@@ -30,6 +30,14 @@ class Requests:
 def parse_batch(text: str) -> tuple[Requests, ...]:
     """The requests that `text` names, in order; equal neighbours stay apart."""
     return tuple(_request(part, text) for part in text.strip().split("_"))
+
+
+def batches(value: object) -> tuple[str, ...]:
+    """Batches as their texts, each one read to see that it can be."""
+    found = texts(value)
+    for text in found:
+        parse_batch(text)
+    return found
 
 
 def _request(part: str, text: str) -> Requests:

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from bench.sweeps.axes import Value
 from bench.sweeps.batches import batch_fields
-from bench.sweeps.errors import SweepError
 from bench.sweeps.forms import implied_shape, layout_for
 from bench.sweeps.huggingface import read_config
 from bench.sweeps.models import Preset, model
-from impls.contract import Case, parse_mask
+from bench.sweeps.readers import Value
+from impls.contract import Case, CaseError, parse_mask
 from impls.contract.layouts import Layout
 
 DEFAULTS: Mapping[str, Value] = {"batch": 1, "q_heads": 8, "head_dim": 64, "q_len": 512, "mask": "causal"}
@@ -39,8 +38,6 @@ def cases_of(point: Mapping[str, Value]) -> Iterator[Case]:
 
 
 def _preset(point: Mapping[str, Value]) -> Preset | None:
-    if "model" in point and "config" in point:
-        raise SweepError("model and config are both given: expected one of them")
     if "model" in point:
         return model(str(point["model"]))
     return read_config(str(point["config"])) if "config" in point else None
@@ -56,13 +53,13 @@ def _lengths(point: Mapping[str, Value], preset: Preset | None) -> list[dict[str
         return [{}]
     phase = str(phase or "prefill")
     if preset and phase not in preset.phases:
-        raise SweepError(f"{preset.name} has no phase {phase!r}: expected {' or '.join(preset.phases)}")
+        raise CaseError(f"{preset.name} has no phase {phase}, only {' and '.join(preset.phases)}")
     if preset and "q_len" in preset.figures and phase == "cross":
         return [{}]
     context = int(point.get("context") or CONTEXT)
     queries = {"prefill": context, "decode": 1, "chunk": min(int(point.get("chunk") or CHUNK), context)}
     if phase not in queries:
-        raise SweepError(f"phase is {phase!r}: expected {', '.join(queries)}")
+        raise CaseError("phase cross needs a model that has it; elsewhere say q_len and kv_len")
     return [{"q_len": queries[phase], "kv_len": context}]
 
 
@@ -84,5 +81,7 @@ def _case(fields: dict[str, Any], gqa: Value) -> Case:
 
 
 def _grouped(q_heads: int, gqa: int) -> int:
-    """Key/value heads at this ratio; what does not divide is left to the case to refuse, by its own rule."""
-    return q_heads // gqa if q_heads % gqa == 0 else q_heads + 1
+    """Key/value heads at this ratio."""
+    if q_heads % gqa:
+        raise CaseError(f"gqa {gqa} does not divide q_heads {q_heads}")
+    return q_heads // gqa

@@ -6,15 +6,10 @@
 - CAPACITY may be ``xN``: N times kv_len
 """
 
-from bench.sweeps.axes import size
 from bench.sweeps.errors import SweepError
+from bench.sweeps.readers import FORMS, size
 from impls.contract import Cache, Padded, Paged
 from impls.contract.layouts import AnyLayout, parse_layout, split_lengths
-
-FORMS = (
-    "dense, padded:ragged, padded:LENGTHS, packed:LENGTHS[:KEY_LENGTHS], "
-    "cache:CAPACITY[:ragged|:FILLS], paged:PAGE[:ragged|:FILLS]; CAPACITY may be x2 (twice kv_len)"
-)
 
 
 def ragged(batch: int, kv_len: int) -> tuple[int, ...]:

@@ -1,11 +1,12 @@
 """A group: axes of which a product is taken, some of them zipped."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, product
 
-from bench.sweeps.axes import AXES, Value
+from bench.sweeps.axes import AXES
 from bench.sweeps.errors import SweepError
+from bench.sweeps.readers import Value
 
 Point = dict[str, Value]
 """One value for each axis that the group names."""
@@ -21,7 +22,6 @@ class Group:
     axes: Mapping[str, tuple[Value, ...]]
     zips: tuple[tuple[str, ...], ...] = ()
     where: str = "the command line"
-    defaults: frozenset[str] = field(default=frozenset())
 
     def points(self) -> Iterator[Point]:
         """Every combination; the last axis of the file varies fastest."""
@@ -38,7 +38,7 @@ class Group:
 
     def overridden(self, values: Mapping[str, tuple[Value, ...]]) -> "Group":
         """This group with `values` in place of its own; what they displace goes, zips lose those axes."""
-        gone = set(values).union(*(AXES[name].displaces for name in values)) - set(values)
+        gone = frozenset().union(*(AXES[name].displaces for name in values)) - set(values)
         kept = {name: own for name, own in self.axes.items() if name not in gone}
         zips = tuple(tuple(n for n in names if n in kept and n not in values) for names in self.zips)
         return replace(self, axes={**kept, **values}, zips=tuple(names for names in zips if len(names) > 1))

@@ -47,11 +47,11 @@ def byte_count(value: object) -> int:
 
 
 def seconds(value: object) -> float:
-    """``30``, ``30 s`` or ``2 min``."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|)", str(value).strip())
+    """``30``, ``30 s``, ``2 min`` (or ``2m``) or ``1 h``."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", str(value).strip())
     if isinstance(value, bool) or not match:
         raise SweepError(f"{value!r} is no time: expected seconds, such as 30, 30 s or 2 min")
-    return float(match[1]) * (60 if match[2] == "min" else 1)
+    return float(match[1]) * {"h": 3600, "m": 60, "min": 60}.get(match[2], 1)
 
 
 def human_bytes(count: float) -> str:

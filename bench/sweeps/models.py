@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.axes import Value
 from bench.sweeps.errors import SweepError
+from bench.sweeps.readers import Value, texts
 
 FILE = Path(__file__).with_name("models.toml")
 PHASES = ("prefill", "decode", "chunk")
@@ -46,6 +46,14 @@ def model(name: str) -> Preset:
     raise SweepError(
         f"there is no model {name!r}: expected {', '.join(near)} (or --config FILE for its config.json)"
     )
+
+
+def models(value: object) -> tuple[str, ...]:
+    """Names of presets, each one known."""
+    found = texts(value)
+    for name in found:
+        model(name)
+    return found
 
 
 def _preset(name: str, table: dict[str, Any]) -> Preset:

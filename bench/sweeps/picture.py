@@ -168,10 +168,12 @@ def _rectangle(start: int, row: int, end: int, share: float, top: int) -> str:
 
 def as_html(case: Case, found: Sequence[Panel]) -> str:
     """One page that needs nothing else."""
+    rows, columns = found[0].block
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{escape(case.mask.spec)}</title></head><body>{as_svg(case, found)}<p>Rows are queries, columns are keys. Blue is seen, light is hidden, "
-        f"grey is no data; a cell stands for {found[0].block[0]} x {found[0].block[1]} pairs.</p></body></html>\n"
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{escape(case.mask.spec)}</title></head><body>{as_svg(case, found)}"
+        "<p>Rows are queries, columns are keys. Blue is seen, light is hidden, grey is no data; "
+        f"a cell stands for {rows} x {columns} pairs.</p></body></html>\n"
     )
 
 

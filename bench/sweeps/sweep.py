@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.sweeps import toml
-from bench.sweeps.axes import AXES, Value, texts
+from bench.sweeps.axes import AXES, contradiction
 from bench.sweeps.build import cases_of
 from bench.sweeps.errors import SweepError
 from bench.sweeps.groups import Group, Point
 from bench.sweeps.limits import Limits, byte_count, seconds
+from bench.sweeps.readers import Value, texts
 from impls.contract import Case, CaseError
 
 FOLDER = Path(__file__).parent
@@ -71,6 +72,10 @@ def load_sweep(name_or_path: str, overrides: Mapping[str, str] = {}) -> Sweep:  
     groups = [group.overridden(values) for group in source.groups]
     bounds = replace(source.limits, **limits)
     cases, skipped = _expand(groups, bounds)
+    if not cases:
+        reasons = "; ".join(f"{point}: {reason}" for point, reason in skipped[:3])
+        told = f"every case is left out ({reasons})" if reasons else "there is no case: expected [[cases]]"
+        raise SweepError(f"{path or 'the command line'}: {told}")
     name = path.stem if path else FROM_OPTIONS
     return Sweep(name, cases, bounds, skipped, source.implementations, source.description, path)
 
@@ -101,6 +106,8 @@ def _overrides(overrides: Mapping[str, str]) -> tuple[dict[str, tuple[Value, ...
                 limits[limit[0]] = limit[1](text)
         except SweepError as error:
             raise SweepError(f"{option}: {error}") from error
+    if problem := contradiction(values):
+        raise SweepError(f"on the command line {problem}")
     return values, limits
 
 
@@ -149,9 +156,6 @@ def _expand(groups: list[Group], limits: Limits) -> tuple[tuple[Case, ...], tupl
                     skipped[case.id] = reason
                 else:
                     cases.setdefault(case.id, case)
-    if not cases:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(skipped.items())[:3])
-        raise SweepError(f"the sweep has no case{f' ({reasons})' if reasons else ': expected [[cases]]'}")
     return tuple(cases.values()), tuple(skipped.items())
 
 

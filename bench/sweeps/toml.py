@@ -9,13 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.axes import AXES, Value
+from bench.sweeps.axes import AXES, contradiction
 from bench.sweeps.errors import SweepError
 from bench.sweeps.groups import Group, checked_zips
+from bench.sweeps.readers import Value
 
 HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\-]+)\s*\]\]?\s*(?:#.*)?$")
 KEY = re.compile(r"\s*[\"']?([\w\-]+)[\"']?\s*[.=]")
 TOP = ("description", "include", "implementations", "limits", "axes", "defaults", "cases")
+TABLES = ("limits", "axes", "defaults")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Document:
 
     def where(self, table: str, key: str = "", index: int = 0) -> str:
         """``FILE:LINE`` of a key; of its table where the key has no line of its own."""
-        line = self.lines.get((table, index, key)) or self.lines.get((table, index, ""))
+        places = ((table, index, key), (key, 0, "") if not table else (table, index, ""), ("", 0, table))
+        line = next((self.lines[place] for place in places if place in self.lines), None)
         return f"{self.path}:{line}" if line else str(self.path)
 
     def at(self, table: str, key: str, problem: object, index: int = 0) -> SweepError:
@@ -59,21 +62,25 @@ class Document:
 
 def read(path: Path) -> Document:
     """The file at `path`; SweepError where it can't be read, is no TOML, or has an unknown key."""
+    text = ""
     try:
         text = path.read_text(encoding="utf-8")
         document = Document(path, text, tomllib.loads(text))
     except OSError as error:
         raise SweepError(f"{path}: can't be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SweepError(f"{_place(path, str(error))}: is no TOML: {error}") from error
-    for key in document.tables:
+        raise SweepError(f"{_place(path, text, str(error))}: is no TOML: {error}") from error
+    for key, value in document.tables.items():
         known(document, "", key, TOP)
+        if key in TABLES and not isinstance(value, dict):
+            raise document.at("", key, f"{value!r}: expected a table, [{key}]")
     return document
 
 
-def _place(path: Path, message: str) -> str:
+def _place(path: Path, text: str, message: str) -> str:
     line = re.search(r"at line (\d+)", message)
-    return f"{path}:{line[1]}" if line else str(path)
+    number = line[1] if line else len(text.splitlines())
+    return f"{path}:{number}" if number else str(path)
 
 
 def known(document: Document, table: str, key: str, allowed: Iterable[str], index: int = 0) -> None:
@@ -83,16 +90,15 @@ def known(document: Document, table: str, key: str, allowed: Iterable[str], inde
         return
     near = difflib.get_close_matches(key, names, n=1)
     offer = f"did you mean {near[0]}? " if near else ""
-    line = (
-        document.where(key) if not table and (key, 0, "") in document.lines else document.where(table, key, index)
-    )
-    raise SweepError(f"{line}: {key}: unknown key; {offer}expected one of {', '.join(names)}")
+    raise document.at(table, key, f"unknown key; {offer}expected one of {', '.join(names)}", index)
 
 
 def groups(document: Document) -> list[Group]:
     """Every ``[[cases]]`` of the file, the defaults filled in."""
     named = document.tables.get("axes", {})
     defaults = _axes(document, "defaults", document.tables.get("defaults", {}), named)
+    if problem := contradiction(defaults):
+        raise document.at("defaults", problem.split(" ", maxsplit=1)[0], problem)
     tables = document.tables.get("cases", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise document.at("", "cases", "is no array of tables: expected [[cases]]")
@@ -109,6 +115,8 @@ def _group(
     table = dict(table)
     zips = table.pop("zip", [])
     own = _axes(document, "cases", table, named, index)
+    if problem := contradiction(own):
+        raise document.at("cases", problem.split(" ", maxsplit=1)[0], problem, index)
     displaced = set().union(*(AXES[name].displaces for name in own))
     axes = {name: values for name, values in defaults.items() if name not in displaced} | own
     zips = [zips] if zips and all(isinstance(name, str) for name in zips) else zips
@@ -131,4 +139,6 @@ def _axes(
                 raise document.at(where, name, f"there is no axis {written!r}: expected {expected}", index)
             value = named[written[1:]]
         found[name] = document.checked(where, name, AXES[name].parse, value, index)
+        if not found[name]:
+            raise document.at(where, name, "is empty: expected at least one value", index)
     return found

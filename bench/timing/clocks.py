@@ -9,6 +9,8 @@ from time import perf_counter_ns
 from types import ModuleType
 from typing import Any, Protocol
 
+from bench.timing.status import WrongResult
+
 Calls = Sequence[Callable[[], object]]
 
 STRAY_SHARE = 0.1
@@ -21,7 +23,7 @@ BLOCKING_CYCLES = 2_000_000
 """About a millisecond of GPU sleep: long enough to enqueue the calls of one sample behind it."""
 
 
-class StrayWork(Exception):
+class StrayWork(WrongResult):
     """A call left work on the device that its own stream does not wait for: its time can't be told."""
 
 
@@ -63,19 +65,19 @@ class CudaEventClock:
 
     def __init__(self, torch: ModuleType | Any) -> None:
         """`torch` is the module, or a simulated device of the same shape."""
-        self._cuda = torch.cuda
+        self.cuda = torch.cuda
         properties = torch.cuda.get_device_properties()
         l2_bytes = getattr(properties, "L2_cache_size", 0) or FALLBACK_L2_BYTES
-        self._flush = torch.empty(FLUSH_TIMES_L2 * l2_bytes // 4, dtype=torch.int32, device="cuda")
+        self.flush = torch.empty(FLUSH_TIMES_L2 * l2_bytes // 4, dtype=torch.int32, device="cuda")
 
     def sample_ns(self, calls: Calls) -> float:
         """Mean GPU time of one call; raises StrayWork."""
-        cuda = self._cuda
+        cuda = self.cuda
         events = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in calls]
         cuda.synchronize()
         cuda._sleep(BLOCKING_CYCLES)  # noqa: SLF001 - torch has no public way to hold a stream
         for call, (start, end) in zip(calls, events, strict=True):
-            self._flush.zero_()
+            self.flush.zero_()
             start.record()
             call()
             end.record()
@@ -87,6 +89,54 @@ class CudaEventClock:
         if stray_ns > max(STRAY_FLOOR_NS, STRAY_SHARE * total_ns):
             raise StrayWork(f"{stray_ns / 1e3:.0f} us of work went on after the call's own stream had ended")
         return float(total_ns) / len(calls)
+
+
+class CudaGraphClock:
+    """Calls captured in one CUDA graph with an L2 flush before each; the flushes' own time is subtracted.
+
+    For calls of a few microseconds, where events and launches cost as much as the
+    kernel. A call that can't be captured (it waits for the host) raises what CUDA says.
+    """
+
+    name = "cuda_graph"
+    cache = "cold (L2 flushed before each call)"
+
+    def __init__(self, events: CudaEventClock) -> None:
+        self._cuda, self._flush = events.cuda, events.flush
+        self._graphs: dict[tuple[int, ...], tuple[Any, Any]] = {}
+
+    def sample_ns(self, calls: Calls) -> float:
+        """Mean GPU time of one call."""
+        key = tuple(map(id, calls))
+        if key not in self._graphs:
+            self._graphs = {key: (self._capture(calls), self._capture([_nothing] * len(calls)))}
+        with_calls, flushes = (self._replay_ns(graph) for graph in self._graphs[key])
+        return (with_calls - flushes) / len(calls)
+
+    def _capture(self, calls: Calls) -> Any:
+        side = self._cuda.Stream()
+        with self._cuda.stream(side):  # lazy set-up must not happen while capturing
+            for call in calls:
+                call()
+        self._cuda.synchronize()
+        graph = self._cuda.CUDAGraph()
+        with self._cuda.graph(graph):
+            for call in calls:
+                self._flush.zero_()
+                call()
+        return graph
+
+    def _replay_ns(self, graph: Any) -> float:
+        start, end = self._cuda.Event(enable_timing=True), self._cuda.Event(enable_timing=True)
+        start.record()
+        graph.replay()
+        end.record()
+        self._cuda.synchronize()
+        return float(start.elapsed_time(end)) * 1e6
+
+
+def _nothing() -> None:
+    """The call that a graph of flushes alone makes."""
 
 
 def clock_for(device: str) -> Clock:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench.records.peaks import Peaks
-from bench.records.schema import Environment
+from bench.records.schema import Environment, Peaks
 
 if TYPE_CHECKING:
     from types import ModuleType

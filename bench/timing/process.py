@@ -14,10 +14,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.records.schema import Status
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
 from bench.timing.worker import serve
 
 LOG_TAIL_LINES = 3
+POISONING = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
+"""After these the next case gets a fresh process: a CUDA context may be dead, memory may be held."""
 
 SHORT_SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
 """OpenMP's threads spin for milliseconds after a parallel region, on cores that the next worker needs.
@@ -54,6 +57,11 @@ class Worker:
         there.close()
         self._connection = here
 
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return None if self._process is None else self._process.pid
+
     def ask(self, method: str, *arguments: object, timeout_s: float | None = None) -> Any:
         """The answer of the worker's `method`; raises what went wrong there, or became of the process."""
         if self._process is None:
@@ -68,6 +76,8 @@ class Worker:
         except (EOFError, ConnectionError) as error:
             raise WorkerCrashed(self._epitaph()) from error
         if isinstance(answer, RemoteError):
+            if answer.status in POISONING:
+                self.stop()
             raise answer
         return answer
 
@@ -116,6 +126,10 @@ class Pool:
     def oracle(self) -> Worker:
         """The worker that runs no implementation: it computes expectations and describes the machine."""
         return self.worker(self.ORACLE)
+
+    def pids(self) -> list[int]:
+        """Processes of the workers that run."""
+        return [worker.pid for worker in self._workers.values() if worker.pid is not None]
 
     def stop(self) -> None:
         """End all workers."""

@@ -26,14 +26,25 @@ class Effort:
 
 @dataclass
 class Contestant:
-    """One implementation in a contest: how to take a sample of it, and those taken so far."""
+    """One implementation in a contest: how to take a sample of it, and those taken so far.
+
+    `prior_ns` are samples of an earlier contest of the same run; they stand first.
+    """
 
     name: str
     sample: Callable[[], float]
+    prior_ns: tuple[float, ...] = ()
     samples_ns: list[float] = field(default_factory=list)
     spent_s: float = 0.0
     stopped: str = ""
     error: WorkerFailure | None = None
+
+    def __post_init__(self) -> None:
+        self.samples_ns[:0] = self.prior_ns
+
+    def again(self) -> "Contestant":
+        """The same contestant without the samples of this contest."""
+        return Contestant(self.name, self.sample, self.prior_ns)
 
     def take(self, effort: Effort) -> None:
         """One more sample; decides whether it was the last."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from bench.records.schema import Agreement, Comparison
+from bench.records.schema import Agreement, Comparison, Peaks
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
@@ -61,6 +61,7 @@ class OpenAnswer:
     clock: str
     cache: str
     threads: int
+    note: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ class CloseAnswer:
 
     verified: Comparison
     peak_bytes: int | None
+    saved_bytes: int | None
+    host_ns: float | None
+    energy_j: float | None
 
 
 class Server:
@@ -85,7 +89,7 @@ class Server:
         from impls.registry import find, why_unavailable
 
         found = find(self.name)
-        if reason := why_unavailable(found):
+        if reason := why_unavailable(found, self.device):
             raise MissingPackage(reason)
         return found
 
@@ -105,7 +109,7 @@ class Server:
                 summary=found.summary,
                 devices=found.devices,
                 features=found.features,
-                unavailable=why_unavailable(found),
+                unavailable=why_unavailable(found, self.device),
                 version=f"{package} {installed_version(package) or '-'}",
                 known_limits=dict(found.known_limits),
             )
@@ -117,7 +121,10 @@ class Server:
         from impls.registry import find, why_unavailable
 
         found = {name: find(name) for name in names}
-        return {name: why_unavailable(one) or one.supports(case, self.device) for name, one in found.items()}
+        return {
+            name: why_unavailable(one, self.device) or one.supports(case, self.device)
+            for name, one in found.items()
+        }
 
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
         """What each implementation says to each feature, on a CPU and on CUDA."""
@@ -138,6 +145,12 @@ class Server:
             return torch_facts(self.device)
         except DeviceError as error:
             return Unusable(str(error))
+
+    def peaks(self, environment: Any, dtypes: tuple[str, ...], again: bool) -> Peaks:
+        """Peaks of the device, measured once for each environment."""
+        from bench.timing.peaks import measured_peaks
+
+        return measured_peaks(environment, dtypes, again=again)
 
     def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
         """Compute what a case must give, for the other workers to read."""
@@ -165,7 +178,9 @@ class Server:
         pace = self.timer.warm_up()
         clock = self.timer.clock
         threads = torch.get_num_threads() if self.device == "cpu" else 0
-        return OpenAnswer(pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads)
+        return OpenAnswer(
+            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, self.timer.note
+        )
 
     def sample(self) -> float:
         """One sample of the open case: nanoseconds a call."""
@@ -173,7 +188,14 @@ class Server:
 
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
-        answer = CloseAnswer(self.timer.verify(), self.timer.peak_bytes())
+        timer = self.timer
+        answer = CloseAnswer(
+            verified=timer.verify(),
+            peak_bytes=timer.peak_bytes(),
+            saved_bytes=timer.saved_bytes(),
+            host_ns=timer.host_ns(),
+            energy_j=timer.energy_j(timer.warmup_ns[-1]),
+        )
         self.timer.close()
         self.timer = None
         return answer

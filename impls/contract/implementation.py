@@ -94,7 +94,8 @@ class Implementation:
     `prepare(inputs)` does what a user does once (masks, plans, layout changes of
     data that would be held in that layout anyway) and returns the call that is
     checked and timed. `features` are the names of :attr:`Case.features` that it
-    can do; `refuses` gives further reasons for a no. `context` makes what must
+    can do; `refuses` gives further reasons for a no; `lacks` says what a device needs that
+    is not set up here (an interpreter), whatever the case. `context` makes what must
     hold around every call (a forced backend). `known_limits` maps an input family
     to the reason why this form is known to fail on it. `never_timed` maps a device to
     the reason why a time taken there would mean nothing (an interpreter, a form for
@@ -112,6 +113,7 @@ class Implementation:
     dtypes: tuple[str, ...] = ("fp16", "bf16", "fp32")
     requires: tuple[Requirement, ...] = ()
     refuses: Callable[[Case, str], str | None] | None = None
+    lacks: Callable[[str], str | None] | None = None
     context: Callable[[], AbstractContextManager[None]] = nullcontext
     known_limits: Mapping[str, str] = field(default_factory=dict)
     never_timed: Mapping[str, str] = field(default_factory=dict)
@@ -123,6 +125,8 @@ class Implementation:
         """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
         if device not in self.devices:
             return f"runs on {' and '.join(self.devices)}, not on {device}"
+        if self.lacks and (reason := self.lacks(device)):
+            return reason
         if case.dtype not in self.dtypes:
             return f"takes {', '.join(self.dtypes)}, not {case.dtype}"
         if missing := sorted(case.features - self.features):

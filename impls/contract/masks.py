@@ -7,20 +7,14 @@ integer arithmetic, so that ``visible`` takes plain integers as well as
 broadcasting index arrays of any library.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from impls.contract.blocks import block_keys_seen, block_pairs
+from impls.contract.sums import clamped_sum
+
 INF = "inf"
-
-
-def clamped_sum(start: int, count: int, top: int) -> int:
-    """Sum of ``clamp(start + i, 0, top)`` for i in ``range(count)``, in closed form."""
-    low = min(max(-start, 0), count)
-    high = min(max(top - start, low), count)
-    rising = (high - low) * (2 * start + low + high - 1) // 2
-    return rising + (count - high) * max(top, 0)
 
 
 def everywhere(position: Any, key: Any) -> Any:
@@ -209,79 +203,13 @@ class Blocks(Mask, frozen=True, tag="blocks"):
         return (0, min(max(position + 1, 0), keys)) if self.causal else (0, keys)
 
     def sees_any(self, position: int, keys: int) -> bool:
-        seen = self.blocks_below(position // self.size, self._last_block(position, keys) + 1)
-        return seen > 0 and not (self.causal and position < 0)
+        return self.pairs(1, keys, position) > 0
 
     def pairs(self, queries: int, keys: int, offset: int) -> int:
-        return _block_pairs(self, queries, keys, offset)
+        return block_pairs(self, queries, keys, offset)
 
     def keys_seen(self, queries: int, keys: int, offset: int) -> int:
-        return _block_keys_seen(self, queries, keys, offset)
-
-    def _last_block(self, position: int, keys: int) -> int:
-        """The last key block that the query at `position` could see."""
-        last = (keys - 1) // self.size
-        return min(last, position // self.size) if self.causal else last
-
-    def blocks_below(self, query_block: int, top: int) -> int:
-        """How many of the key blocks 0 to `top` - 1 the rule on block numbers shows to `query_block`."""
-        top = max(top, 0)
-        first = min(self.first, top)
-        low, high = (min(max(x, 0), top) for x in (query_block - self.near, query_block + self.near + 1))
-        both = max(min(first, high) - low, 0)
-        seen = first + high - low - both
-        if not self.stride:
-            return seen
-        spans = ((0, top, 1), (0, first, -1), (low, high, -1), (low, low + both, 1))
-        return seen + sum(sign * _multiples(query_block, self.stride, a, b) for a, b, sign in spans)
-
-    def latest_query_block(self, key_block: int, first: int, last: int) -> int | None:
-        """The latest of the query blocks `first` to `last` that sees `key_block`, before causality."""
-        if key_block < self.first:
-            return last
-        candidates = [min(last, key_block + self.near)] if last >= key_block - self.near else []
-        if self.stride:
-            candidates.append(last - (last - key_block) % self.stride)
-        return max((block for block in candidates if block >= first), default=None)
-
-
-def _multiples(residue: int, stride: int, start: int, end: int) -> int:
-    """How many of ``range(start, end)`` differ from `residue` by a multiple of `stride`."""
-    return (end - 1 - residue) // stride - (start - 1 - residue) // stride
-
-
-@lru_cache(maxsize=4096)
-def _block_pairs(mask: Blocks, queries: int, keys: int, offset: int) -> int:
-    """Row by row of query blocks: whole key blocks are counted at once, the diagonal one in closed form."""
-    size, total = mask.size, 0
-    blocks = -(-keys // size)
-    missing = blocks * size - keys
-    for query_block in range(offset // size, (offset + queries - 1) // size + 1):
-        first = max(query_block * size, offset)
-        rows = min((query_block + 1) * size, offset + queries) - first
-        top = min(query_block, blocks) if mask.causal else blocks
-        width = size * mask.blocks_below(query_block, top)
-        if top == blocks > 0 and mask.block_visible(query_block, blocks - 1):
-            width -= missing
-        total += rows * width
-        if mask.causal and 0 <= query_block < blocks:
-            start = query_block * size
-            total += clamped_sum(first + 1 - start, rows, min(size, keys - start))
-    return total
-
-
-@lru_cache(maxsize=4096)
-def _block_keys_seen(mask: Blocks, queries: int, keys: int, offset: int) -> int:
-    if not queries:
-        return 0
-    size, last = mask.size, offset + queries - 1
-    total = 0
-    for start in range(0, keys, size):
-        width = min(size, keys - start)
-        block = mask.latest_query_block(start // size, offset // size, last // size)
-        if block is not None:
-            total += min(max(last + 1 - start, 0), width) if mask.causal else width
-    return total
+        return block_keys_seen(self, queries, keys, offset)
 
 
 AnyMask = Full | Causal | Window | Prefix | Blocks

@@ -17,7 +17,7 @@
     const found = [], first = Math.floor(Math.log10(low)) - 1, last = Math.ceil(Math.log10(high)) + 1;
     const decades = Math.log10(high / low), steps = decades < 0.8 ? [1, 1.5, 2, 3, 4, 5, 7] : decades < 2.2 ? [1, 2, 5] : [1];
     for (let power = first; power <= last; power += decades > 6 ? 2 : 1) for (const step of steps) found.push(step * 10 ** power);
-    return { tickvals: found, ticktext: found.map((value) => show(value, kind)) };
+    return { tickvals: found, ticktext: found.map((value) => AB.tick(value, kind)) };
   };
   const axis = (more) => ({ type: "log", gridcolor: token("--line"), linecolor: token("--line"), zeroline: false, tickfont: { size: 11, color: token("--muted") }, automargin: true, fixedrange: true, ...more });
   AB.layout = (more) => ({
@@ -142,7 +142,8 @@
 
   /* The baseline as a forest plot: ratio and interval of each record, worst first. */
   const VERDICTS = { REGRESSED: ["triangle-right", "--bad"], IMPROVED: ["triangle-left", "--good"], UNCHANGED: ["circle", "--muted"], UNDECIDED: ["circle-open", "--warn"], INCOMPARABLE: ["x-thin-open", "--muted"] };
-  const forestRows = () => AB.data.forest.filter((entry) => entry.ratio !== null && entry.row !== null && AB.visible[entry.row]).sort((a, b) => b.ratio - a.ratio);
+  const entries = AB.data.forest.map(([row, ratio, low, high, verdict, name, by]) => ({ row, ratio, low, high, verdict, case: name || get("case", row), implementation: by || get("implementation", row) }));
+  const forestRows = () => entries.filter(({ row }) => row === null || AB.visible[row]).sort((a, b) => b.ratio - a.ratio);
   const forest = () => {
     const all = forestRows(), half = AB.expanded.has("baseline-panels") ? 60 : 15, rows = all.length > 2 * half ? [...all.slice(0, half), ...all.slice(-half)] : all;
     if (!rows.length) return null;
@@ -158,21 +159,21 @@
   /* A case over the runs. */
   const over = (entry) => {
     const data = entry.lines.flatMap(([name, all]) => {
-      const rows = all.filter((row) => AB.visible[row]);
+      const rows = all.filter(AB.visibleInAnyRun);
       return rows.length ? [{ x: rows.map((row) => AB.data.created[get("run_index", row)]), y: rows.map((row) => get("median_ns", row)), name: safe(name), mode: "lines+markers", error_y: { type: "data", symmetric: false, array: rows.map((row) => get("high_ns", row) - get("median_ns", row)), arrayminus: rows.map((row) => get("median_ns", row) - get("low_ns", row)), color: AB.color(name), thickness: 1.5, width: 3 }, line: { color: AB.color(name), width: 1.75, dash: AB.style(name).dash }, marker: { color: AB.color(name), symbol: AB.style(name).symbol[0], size: 7 }, text: rows.map(AB.hover), hovertemplate: "%{text}<extra></extra>" }] : [];
     });
     if (!data.length) return null;
     const range = padded(data.flatMap((trace) => trace.y));
     return { data, layout: AB.layout({ xaxis: { type: "category", gridcolor: token("--line"), tickfont: { size: 10, color: token("--muted") }, automargin: true, fixedrange: true }, yaxis: axis({ range, ...ticks("time", 10 ** range[0], 10 ** range[1]) }) }) };
   };
-  const history = () => fill(byId("history-panels"), AB.data.history.filter((entry) => entry.lines.some(([, rows]) => rows.some((row) => AB.visible[row]))).map((entry) => ({ key: `${entry.machine} ${entry.case}`, title: entry.case, note: "Time over runs.", figure: () => over(entry) })), 4, "cases");
+  const history = () => fill(byId("history-panels"), AB.data.history.filter((entry) => entry.lines.some(([, rows]) => rows.some(AB.visibleInAnyRun))).map((entry) => ({ key: `${entry.machine} ${entry.case}`, title: entry.case, note: "Time over runs.", figure: () => over(entry) })), 4, "cases");
 
   const controls = () => {
     const place = byId("curves-controls");
     const choose = (measure) => { AB.view.measure = measure; AB.writeAddress(); curves(); };
     const radios = Object.entries(AB.MEASURES).map(([key, [label]]) => el("label", {}, el("input", { type: "radio", name: "measure", value: key, onchange: () => choose(key) }), label));
     const against = el("select", { id: "ref", onchange: (event) => { AB.view.ref = event.target.value; AB.update(); } }, ...AB.data.implementations.map((name) => el("option", { value: name }, name)));
-    place.replaceChildren(el("fieldset", { class: "segments" }, el("legend", { class: "hide" }, "Measure"), ...radios), el("label", {}, "Speed-up over ", against));
+    place.replaceChildren(el("fieldset", { class: "segments" }, el("legend", { class: "out" }, "Measure"), ...radios), el("label", {}, "Speed-up over ", against));
   };
   const reflect = () => {
     for (const radio of document.querySelectorAll("#curves-controls input")) radio.checked = radio.value === AB.view.measure;

@@ -3,6 +3,8 @@
 const AB = {};
 AB.data = JSON.parse(document.getElementById("payload").textContent);
 
+for (const column of Object.values(AB.data.columns)) if (column.codes === 0) column.codes = new Uint8Array(AB.data.count);
+
 /* One value of a row; text columns are codes into their values. */
 AB.get = (name, row) => {
   const column = AB.data.columns[name];
@@ -22,6 +24,7 @@ AB.unit = (value, kind) => {
   const scales = AB.data.scales[kind], size = Number(Math.abs(value).toPrecision(3));
   return scales.filter(([least]) => size >= least).pop() || scales[0];
 };
+AB.tick = (value, kind) => AB.show(value, kind).replace(/(\.\d*?)0+(?=\D|$)/, "$1").replace(/\.(?=\D|$)/, "");
 AB.show = (value, kind) => {
   if (value === null || value === undefined) return "–";
   if (value === "inf") return "∞";
@@ -66,7 +69,10 @@ AB.values = new Map(AB.FACETS.map(([key, , column]) => {
   const seen = key === "impl" ? AB.data.implementations : held.codes ? held.values : [...new Set(held)].sort((a, b) => a - b);
   return [key, seen.map(String)];
 }));
-AB.hidden = new Map(AB.FACETS.map(([key]) => [key, new Set()]));
+/* Older runs of a machine are hidden until someone asks for them. */
+AB.usual = (key) => new Set(key === "run" ? AB.values.get("run").filter((place) => !AB.data.current.includes(Number(place))) : []);
+AB.isUsual = (key) => { const hidden = AB.hidden.get(key), usual = AB.usual(key); return hidden.size === usual.size && [...usual].every((value) => hidden.has(value)); };
+AB.hidden = new Map(AB.FACETS.map(([key]) => [key, AB.usual(key)]));
 AB.view = { measure: "time", ref: AB.data.reference, q: "", sort: "", page: 0, base: "" };
 AB.visible = new Uint8Array(AB.data.count);
 AB.listeners = [];
@@ -86,14 +92,17 @@ AB.filter = () => {
   for (let row = 0; row < count; row += 1) AB.shownCount += AB.visible[row];
 };
 
+/* A history speaks of all runs: every filter but that of the run. */
+AB.visibleInAnyRun = (row) => AB.FACETS.every(([key, , column]) => key === "run" || !AB.hidden.get(key).has(String(AB.get(column, row))));
+
 /* Everything that can be shared stands behind the #, as key=value pairs; a section's own anchor is kept. */
 AB.writeAddress = () => {
   const parts = new URLSearchParams();
   for (const [key] of AB.FACETS) {
     const hidden = AB.hidden.get(key);
-    if (!hidden.size) continue;
+    if (AB.isUsual(key)) continue;
     const all = AB.values.get(key), kept = all.filter((value) => !hidden.has(value));
-    if (kept.length <= hidden.size) kept.length ? kept.forEach((value) => parts.append(key, value)) : parts.append(key, "");
+    if (!hidden.size || kept.length <= hidden.size) (kept.length ? kept : [""]).forEach((value) => parts.append(key, value));
     else hidden.forEach((value) => parts.append(`${key}!`, value));
   }
   const view = AB.view;
@@ -108,7 +117,8 @@ AB.readAddress = () => {
   const parts = new URLSearchParams(location.hash.slice(1));
   for (const [key] of AB.FACETS) {
     const all = AB.values.get(key), kept = parts.getAll(key);
-    AB.hidden.set(key, new Set(kept.length ? all.filter((value) => !kept.includes(value)) : parts.getAll(`${key}!`)));
+    const without = parts.getAll(`${key}!`);
+    AB.hidden.set(key, kept.length ? new Set(all.filter((value) => !kept.includes(value))) : without.length ? new Set(without) : AB.usual(key));
   }
   AB.view.measure = parts.get("measure") || "time";
   AB.view.ref = AB.implementations.has(parts.get("ref")) ? parts.get("ref") : AB.data.reference;
@@ -128,6 +138,6 @@ AB.update = ({ address = true } = {}) => {
 
 AB.command = (row) => {
   const quoted = (text) => AB.data.quoted[text] || text;
-  return AB.data.command.replace("{seed}", () => AB.get("seed", row)).replace("{impl}", () => quoted(AB.get("implementation", row))).replace("{case}", () => quoted(AB.get("case", row)));
+  return AB.data.command.replace("{seed}", () => AB.get("seed", row)).replace("{impl}", () => quoted(AB.get("implementation", row))).replace("{case}", () => quoted(AB.get("example", row) || AB.get("case", row)));
 };
 AB.samples = (row) => AB.data.columns.permille[row].map((part) => AB.get("median_ns", row) * (1 + part / 1000));

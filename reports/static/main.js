@@ -12,7 +12,7 @@
     AB.update();
   };
   const legend = () => {
-    byId("legend").replaceChildren(...AB.values.get("impl").map((name) => el("li", {}, el("button", { type: "button", title: name, onclick: () => toggle("impl", name), ondblclick: () => only("impl", name), "data-impl": name }, AB.glyph(name), el("span", { class: "name" }, name)))));
+    byId("legend").replaceChildren(...AB.values.get("impl").map((name) => el("li", {}, el("button", { type: "button", title: `${name}: click to hide or show, with Shift to show it alone`, onclick: (event) => (event.shiftKey || event.altKey ? only("impl", name) : toggle("impl", name)), "data-impl": name }, AB.glyph(name), el("span", { class: "name" }, name)))));
   };
   const only = (key, value) => { AB.hidden.set(key, new Set(AB.values.get(key).filter((other) => other !== value))); AB.update(); };
   const facets = () => {
@@ -34,10 +34,10 @@
   const reflect = () => {
     for (const button of document.querySelectorAll("#legend button")) button.setAttribute("aria-pressed", String(!AB.hidden.get("impl").has(button.dataset.impl)));
     for (const box of document.querySelectorAll("#facets input")) box.checked = !AB.hidden.get(box.dataset.key).has(box.dataset.value);
-    for (const menu of document.querySelectorAll("#facets details")) menu.classList.toggle("active", AB.hidden.get(menu.dataset.facet).size > 0);
-    const all = AB.data.count, some = AB.shownCount < all;
+    for (const menu of document.querySelectorAll("#facets details")) menu.classList.toggle("active", !AB.isUsual(menu.dataset.facet));
+    const all = AB.data.count, some = AB.shownCount < all, usual = AB.FACETS.every(([key]) => AB.isUsual(key));
     byId("shown").textContent = some ? `${AB.shownCount.toLocaleString("en")} of ${all.toLocaleString("en")} records` : `${all.toLocaleString("en")} records`;
-    byId("reset").hidden = !some;
+    byId("reset").hidden = usual;
   };
 
   /* Everything about one record, with its raw samples drawn in the order they were taken. */
@@ -85,6 +85,6 @@
   AB.startTables();
   AB.listeners.push(reflect);
   AB.update({ address: false });
-  byId("reset").addEventListener("click", () => { for (const [key] of AB.FACETS) AB.hidden.set(key, new Set()); AB.update(); });
+  byId("reset").addEventListener("click", () => { for (const [key] of AB.FACETS) AB.hidden.set(key, AB.usual(key)); AB.update(); });
   window.addEventListener("hashchange", () => { if (AB.isView() || !location.hash) { AB.readAddress(); byId("search").value = AB.view.q; AB.update({ address: false }); } });
 })();

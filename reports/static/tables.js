@@ -40,15 +40,17 @@
 
   /* The worst share of the budget for each implementation and family. */
   const errors = () => {
-    const worst = new Map();
+    const worst = new Map(), families = Object.keys(AB.data.columns.shares);
     for (let row = 0; row < AB.data.count; row += 1) {
       if (!AB.visible[row]) continue;
-      for (const [family, share] of Object.entries(AB.data.columns.shares[row])) {
+      for (const family of families) {
+        const share = AB.data.columns.shares[family][row];
+        if (share === null) continue;
         const key = `${get("implementation", row)}\n${family}`, value = share === "inf" ? Infinity : share;
         if (!worst.has(key) || worst.get(key)[0] < value) worst.set(key, [value, row]);
       }
     }
-    const families = AB.data.families, names = AB.data.implementations.filter((name) => families.some((family) => worst.has(`${name}\n${family}`)));
+    const names = AB.data.implementations.filter((name) => families.some((family) => worst.has(`${name}\n${family}`)));
     const rows = names.map((name) => el("tr", {}, el("th", { scope: "row" }, AB.glyph(name), " ", name), ...families.map((family) => {
       const found = worst.get(`${name}\n${family}`);
       if (!found) return el("td", {}, el("span", { class: "no" }, "–"));
@@ -121,10 +123,13 @@
     const [, down, name] = /^(-?)(.*)$/.exec(AB.view.sort), keys = name ? new Map(found.map((row) => [row, value(name, row)])) : null;
     const real = (key) => key === "inf" ? Infinity : key;
     const order = (a, b) => { const x = real(keys.get(a)), y = real(keys.get(b)); if (x === y) return a - b; if (x === null || x === undefined) return 1; if (y === null || y === undefined) return -1; return (x < y ? -1 : 1) * (down ? -1 : 1); };
-    return name && COLUMNS.some(([key]) => key === name) ? found.sort(order) : found;
+    if (name && COLUMNS.some(([key]) => key === name)) return found.sort(order);
+    const [cases, rank] = [AB.data.columns.case.codes, AB.data.columns.rank], runs = AB.data.columns.run_index;
+    return found.sort((a, b) => runs[a] - runs[b] || cases[a] - cases[b] || (rank[a] ?? 1e9) - (rank[b] ?? 1e9) || a - b);
   };
   const text = (name, kind, row) => {
     if (name === "implementation") return el("td", {}, AB.glyph(get(name, row)), " ", get(name, row));
+    if (name === "median_ns" && get("rank", row) === 0) return el("td", { class: "n best", title: "fastest of its case" }, show(get(name, row), kind), el("span", { "aria-label": ", fastest of its case" }, " ◂"));
     if (name === "case") return el("td", {}, el("button", { type: "button", onclick: () => AB.detail(row) }, get(name, row)));
     if (name === "status") return el("td", { class: get(name, row), title: get("reason", row) || null }, get(name, row));
     if (name === "interval") return el("td", { class: "n" }, span(get("low_ns", row), get("high_ns", row), "time"));

@@ -1,11 +1,29 @@
 """The CUDA protocol on a simulated device: asynchronous, with events that complete late and streams that stray."""
 
 import time
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
 
-from bench.timing.clocks import CpuClock, CudaEventClock, StrayWork
+from bench.timing.clocks import CpuClock, CudaEventClock, CudaGraphClock, StrayWork
+
+
+class Graph:
+    """What was launched while capturing, launched again by each replay."""
+
+    def __init__(self, device):
+        self.device, self.captured_us = device, 0.0
+
+    def replay(self):
+        self.device.launch("replay", self.captured_us)
+
+
+@contextmanager
+def capturing(graph):
+    before = graph.device.now_us
+    yield
+    graph.captured_us, graph.device.now_us = graph.device.now_us - before, before
 
 
 class Device:
@@ -47,6 +65,10 @@ class Device:
             Event=Event,
             synchronize=synchronize,
             _sleep=lambda _: device.launch("hold", 1000),
+            Stream=lambda: None,
+            stream=lambda _: nullcontext(),
+            CUDAGraph=lambda: Graph(device),
+            graph=capturing,
             get_device_properties=lambda: SimpleNamespace(L2_cache_size=50 << 20),
         )
         flush = SimpleNamespace(zero_=lambda: device.launch("flush", 300))
@@ -79,6 +101,16 @@ def test_work_on_another_stream_is_an_error_not_a_fast_result():
 
     with pytest.raises(StrayWork, match="went on after the call's own stream had ended"):
         clock.sample_ns([call])
+
+
+def test_a_graph_of_short_calls_is_timed_without_its_flushes():
+    device = Device()
+    clock = CudaGraphClock(CudaEventClock(device.torch()))
+    calls = [lambda: device.launch("call", 3), lambda: device.launch("call", 5)]
+    assert clock.sample_ns(calls) == pytest.approx(4_000)
+    captured = device.log.count("call")
+    assert clock.sample_ns(calls) == pytest.approx(4_000)
+    assert device.log.count("call") == captured, "the second sample replays and captures nothing"
 
 
 def test_the_cpu_clock_agrees_with_sleep():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -109,3 +110,56 @@ def test_ctrl_c_finishes_the_record_in_hand_and_reports(sweep, tmp_path):
     assert "stopping after the record in hand" in stderr
     assert 1 <= len(read_run(out).records) < 4
     assert stdout.splitlines()[-1] == f"report: {out}/report.html"
+
+
+def test_a_time_budget_narrows_what_needs_it_and_keeps_one_record_each(bench, sweep, tmp_path):
+    out = tmp_path / "budgeted"
+    names = ["--impl", "masked_fill", "--impl", "sdpa_flash"]
+    options = ["--budget", "0.01", "--interval", "0.01", "--time-budget", "12s", "--out", out]
+    done = bench("run", "--sweep", sweep, *names, *options)
+    assert done.returncode == 0, done.stderr
+    assert "refining the widest intervals" in done.stderr
+    lines = (out / "run.jsonl").read_bytes().splitlines()
+    run = read_run(out)
+    assert len(run.records) == 8 < len(lines) - 1
+    first = {}
+    for line in map(json.loads, lines[1:]):
+        key = line["implementation"], line["case"]["q_len"], line["case"].get("dtype", "fp32")
+        samples = line["measurement"]["samples_ns"]
+        assert samples[: len(first.setdefault(key, samples))] == first[key], "earlier samples are kept, in order"
+
+
+@pytest.mark.parametrize("text", ["soon", "-3", "10 years"])
+def test_a_bad_time_budget_is_a_usage_error(bench, sweep, text):
+    done = bench("run", "--sweep", sweep, "--impl", "masked_fill", f"--time-budget={text}")
+    assert done.returncode == 2
+    assert "is no time" in done.stderr
+
+
+def test_killed_again_and_again_not_one_record_is_lost_or_doubled(sweep, tmp_path):
+    """ATTNBENCH_KILLS=50 makes it long; a few kills at random moments each time."""
+    draw = random.Random(0)
+    out = tmp_path / "killed often"
+    names = ["--impl=masked_fill", "--impl=sdpa_flash", "--impl=sdpa_math", "--impl=per_head_loop"]
+    command = [sys.executable, "-m", "bench", "run", "--sweep", sweep, *names, "--budget=0.01", "--out", out]
+    seen = {}
+    for _ in range(int(os.environ.get("ATTNBENCH_KILLS", "3"))):
+        process = subprocess.Popen(
+            [*map(str, command), "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(draw.uniform(1.5, 4.0))
+        process.kill()
+        process.wait()
+        if (out / "run.jsonl").exists():
+            run = read_run(out)
+            now = {record.key: record for record in run.records}
+            assert len(now) == len(run.records)
+            assert all(now.get(key) == record for key, record in seen.items()), (
+                "a finished record is kept as it was"
+            )
+            seen = now
+    subprocess.run([*map(str, command), "--resume"], check=True, capture_output=True)
+    run = read_run(out)
+    assert not run.missing
+    assert not run.damaged
+    assert all({r.key: r for r in run.records}[key] == record for key, record in seen.items())

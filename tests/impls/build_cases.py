@@ -1,4 +1,4 @@
-"""Builds 100,000 different cases with their costs and says how long it took: `python tests/impls/build_cases.py`."""
+"""Builds 100,000 different cases with their costs and says how long it took."""
 
 import sys
 import time

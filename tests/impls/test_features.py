@@ -62,7 +62,7 @@ def test_every_yes_on_a_cpu_was_run_and_agrees(name, oracle):
         pytest.skip("it claims nothing on a CPU")
     if row.interpreted and any(os.environ.get(key) != value for key, value in INTERPRETER.items()):
         pytest.skip("its claims on a CPU are run in Triton's interpreter, by the test below")
-    if reason := why_unavailable(implementation):
+    if reason := why_unavailable(implementation, "cpu"):
         pytest.skip(reason)
     for case in proofs(implementation, row):
         agreement = checking.check(implementation, case, oracle, families=("normal",)).agreement

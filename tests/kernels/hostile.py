@@ -58,3 +58,35 @@ def closes_stdin(q, k, v, *, causal=False):
 def writes_into_q(q, k, v, *, causal=False):
     q *= q.shape[-1] ** -0.5
     return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True, scale=1.0)
+
+
+KEPT = {}
+
+
+def keeps_results_by_address(q, k, v, *, causal=False):
+    """Right once for each tensor, and instant from then on."""
+    key = (q.data_ptr(), k.data_ptr(), v.data_ptr())
+    if key not in KEPT:
+        KEPT[key] = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return KEPT[key].clone()
+
+
+CALLS = []
+
+
+def goes_wrong_later(q, k, v, *, causal=False):
+    """Right while it is checked, wrong when it has been timed for a while."""
+    CALLS.append(None)
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return out * (2 if len(CALLS) > 150 else 1)
+
+
+POISONED = []
+
+
+def dies_with_its_context(q, k, v, *, causal=False):
+    """Fails on one case as a kernel with a bad address does, and on everything after it in this process."""
+    if q.shape[2] == 16 or POISONED:
+        POISONED.append(None)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)

@@ -1,0 +1,212 @@
+import csv
+import json
+import re
+
+import pytest
+from synthetic import NASTY
+
+from conftest import PAGES
+from reports.choices import ranked
+from reports.data import table
+from reports.units import SCALES, show
+
+
+def shown_records(page):
+    return int(re.match(r"[\d,]+", page.locator("#shown").inner_text())[0].replace(",", ""))
+
+
+def plotted(page, section="curves"):
+    """Names of the lines that the first drawn panel of a section shows."""
+    page.locator(f"#{section}-panels .plot").first.scroll_into_view_if_needed()
+    page.wait_for_selector(f"#{section}-panels .plot.js-plotly-plot")
+    traces = page.locator(f"#{section}-panels .plot").first.evaluate(
+        "plot => plot.data.map((t) => [t.name, t.mode])"
+    )
+    return [name for name, mode in traces if mode != "lines"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_run_gives_a_page_that_never_complains(open_page, name):
+    page = open_page(name)
+    for section in page.locator("main > section").all():
+        section.scroll_into_view_if_needed()
+    page.wait_for_timeout(150)
+    assert page.locator("h1").inner_text()
+
+
+def test_hostile_names_are_shown_as_text(open_page):
+    page = open_page("nasty")
+    assert NASTY in page.locator("h1").inner_text()
+    assert page.locator("#legend .name", has_text=NASTY).first.is_visible()
+    page.locator("#table td button").first.click()
+    assert page.locator("dialog").is_visible()
+    assert page.evaluate("document.querySelectorAll('script').length") == page.evaluate(
+        "document.querySelectorAll('head > script, body > script').length"
+    )
+
+
+def test_the_numbers_in_the_page_are_those_of_the_records(open_page, golden):
+    page = open_page("golden")
+    rows = ranked(table([golden]))
+    best = rows[rows["rank"] == 0].iloc[0]
+    page.locator("#search").fill(best["case"])
+    first = page.locator("#table tbody tr").first
+    assert best["implementation"] in first.inner_text()
+    assert show(best["median_ns"], "time") in first.inner_text()
+
+
+def test_the_script_formats_as_python_does(open_page):
+    page = open_page("single")
+    numbers = [0, 1e-7, 0.00061, 0.5, 3.0, 9.996, 12.345, 999.6, 2048.0, 2**20 * 1.5, 999_999.0, 1_234_567.0, 1e12]
+    pairs = [[value, kind] for kind in SCALES for value in numbers]
+    told = page.evaluate("pairs => pairs.map(([value, kind]) => AB.show(value, kind))", pairs)
+    assert told == [show(value, kind) for value, kind in pairs]
+
+
+def test_a_filter_acts_on_everything(open_page):
+    page = open_page("golden")
+    before, cells = shown_records(page), page.locator("#winners td button").count()
+    lines = plotted(page)
+    page.locator("#legend button[data-impl=sdpa_flash]").click()
+    assert shown_records(page) < before
+    assert "sdpa_flash" not in page.locator("#winners").inner_text()
+    assert "sdpa_flash" not in page.locator("#errors").inner_text()
+    assert "sdpa_flash" not in page.locator("#matrix").inner_text()
+    assert set(plotted(page)) == set(lines) - {"sdpa_flash"}
+    page.locator("details[data-facet=mask] summary").click()
+    page.locator("input[data-key=mask][data-value=causal]").uncheck()
+    assert page.locator("#winners td button").count() < cells
+    assert "causal" not in page.locator("#winners").inner_text()
+
+
+def test_the_address_restores_a_view(open_page):
+    page = open_page("golden")
+    page.locator("#legend button[data-impl=masked_fill]").click()
+    page.locator("details[data-facet=dtype] summary").click()
+    page.locator("input[data-key=dtype][data-value=fp32]").uncheck()
+    page.locator("#search").fill("h32")
+    page.locator("[data-sort=median_ns]").click()
+    page.locator("#curves-controls label", has_text="Peak memory").click()
+    fragment, rows = page.evaluate("location.hash"), page.locator("#table tbody").inner_text()
+    again = open_page("golden", fragment)
+    assert again.locator("#table tbody").inner_text() == rows
+    assert again.locator("#legend button[data-impl=masked_fill]").get_attribute("aria-pressed") == "false"
+    assert again.locator("input[name=measure]:checked").get_attribute("value") == "memory"
+    assert not again.locator("input[data-key=dtype][data-value=fp32]").is_checked()
+    again.locator("#reset").click()
+    assert again.locator("#legend button[data-impl=masked_fill]").get_attribute("aria-pressed") == "true"
+
+
+def test_older_runs_wait_behind_the_filter(open_page):
+    page = open_page("two runs")
+    before = shown_records(page)
+    assert page.locator("#history-panels .panel").count()
+    page.locator("details[data-facet=run] summary").click()
+    page.locator("input[data-key=run][data-value='0']").check()
+    assert shown_records(page) > before
+    fragment = page.evaluate("location.hash")
+    assert shown_records(open_page("two runs", fragment)) == shown_records(page)
+
+
+def test_downloads_hold_the_right_numbers(open_page, tmp_path, golden):
+    page = open_page("golden", "#impl=sdpa_flash")
+    rows = table([golden])
+    wanted = rows[rows["implementation"] == "sdpa_flash"].set_index("case")["median_ns"]
+    with page.expect_download() as waiting:
+        page.locator("#json").click()
+    waiting.value.save_as(tmp_path / "records.json")
+    found = json.loads((tmp_path / "records.json").read_text())
+    assert len(found) == len(wanted)
+    for row in found:
+        if row["median_ns"] is not None:
+            assert row["median_ns"] == pytest.approx(wanted[row["case"]], rel=1e-5)
+    with page.expect_download() as waiting:
+        page.locator("#csv").click()
+    waiting.value.save_as(tmp_path / "records.csv")
+    lines = list(csv.DictReader((tmp_path / "records.csv").read_text().splitlines()))
+    assert [line["case"] for line in lines] == [row["case"] for row in found]
+    assert [float(line["median_ns"]) for line in lines if line["median_ns"]] == [
+        row["median_ns"] for row in found if row["median_ns"] is not None
+    ]
+
+
+@pytest.mark.parametrize("form", ["SVG", "PNG"])
+def test_a_chart_saves_as_a_picture(open_page, tmp_path, form):
+    page = open_page("golden")
+    plotted(page)
+    with page.expect_download() as waiting:
+        page.locator("#curves-panels .panel button", has_text=form).first.click()
+    waiting.value.save_as(tmp_path / "chart")
+    content = (tmp_path / "chart").read_bytes()
+    assert content.startswith(b"\x89PNG" if form == "PNG" else b"<svg")
+
+
+def test_sorting_orders_by_number_and_says_so(open_page):
+    page = open_page("golden")
+    page.locator("[data-sort=median_ns]").click()
+    values = page.evaluate(
+        "AB.tableRows().map((row) => AB.get('median_ns', row)).filter((value) => value !== null)"
+    )
+    assert values == sorted(values)
+    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("median")
+    page.locator("[data-sort=median_ns]").click()
+    assert page.locator("th[aria-sort=descending]").count() == 1
+
+
+def test_everything_is_reached_by_keyboard(open_page):
+    page = open_page("golden")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator("#legend button").first.focus()
+    page.keyboard.press("Space")
+    assert page.locator("#legend button").first.get_attribute("aria-pressed") == "false"
+    page.locator("details[data-facet=phase] summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.locator("details[data-facet=phase].active").count() == 1
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    page.locator("#table td button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("dialog[open]").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_system_chooses_light_or_dark_and_the_reader_may_too(open_page, scheme):
+    page = open_page("single", color_scheme=scheme)
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    page.locator("#theme").click()
+    assert page.evaluate(background) != before
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") != scheme
+
+
+@pytest.mark.parametrize("width", [1400, 800, 380])
+@pytest.mark.parametrize("name", ["golden", "nasty"])
+def test_nothing_runs_over_the_side(open_page, name, width):
+    page = open_page(name, viewport={"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["golden", "nasty", "empty"])
+def test_axe_finds_nothing(open_page, name, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python carries axe")
+    page = open_page(name, color_scheme=scheme)
+    found = axe.Axe().run(page).response["violations"]
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
+
+
+def test_it_prints_with_every_chart_of_the_first_view(open_page):
+    page = open_page("golden")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    plots = page.locator(".plot")
+    assert plots.count() == page.locator(".plot.js-plotly-plot").count()
+    assert len(page.pdf()) > 10_000
