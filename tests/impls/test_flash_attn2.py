@@ -59,9 +59,9 @@ def test_what_the_triton_backend_ignores_is_refused(text, words):
         assert words in find("flash_attn2").supports(parse_case(text), "cpu")
 
 
-def test_the_triton_backend_on_a_gpu_is_held_to_the_same(monkeypatch):
+def test_the_triton_backend_on_a_gpu_is_held_to_the_same():
     case = parse_case("b1-h2-s16-d16-window:3:0-fp16")
     with environment(interpreted=False):
         assert find("flash_attn2").supports(case, "cuda") is None
-        monkeypatch.setenv("FLASH_ATTENTION_TRITON_AMD_ENABLE", "TRUE")
+        os.environ["FLASH_ATTENTION_TRITON_AMD_ENABLE"] = "TRUE"  # put back at the end of the block
         assert "ignores a sliding window" in find("flash_attn2").supports(case, "cuda")
