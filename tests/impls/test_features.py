@@ -11,7 +11,7 @@ import pytest
 from bench.agreement import check as checking
 from bench.agreement.oracle import Oracle
 from bench.features import INTERPRETER, SPECIMENS, as_markdown, environment, row_of, word
-from bench.run import why_wrong
+from bench.life import why_wrong
 from impls.contract import Refusal, parse_case
 from impls.registry import catalogue, why_unavailable
 

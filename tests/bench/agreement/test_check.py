@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bench.agreement.check import check
-from bench.agreement.inputs import FAMILIES, applies, make_inputs
+from bench.agreement.families import FAMILIES
+from bench.agreement.inputs import applies, make_inputs
 from bench.agreement.oracle import Oracle, expectation
 from bench.agreement.properties import PROPERTIES
 from impls.contract import EVERYTHING, Implementation, Outputs, Refusal, parse_case
