@@ -84,11 +84,3 @@ def listed(words: list[str], joint: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {joint} {words[-1]}"
-
-
-def log_ticks(low: float, high: float, kind: str) -> tuple[list[float], list[str]]:
-    """Tick positions and labels of a logarithmic axis from `low` to `high`: powers of ten, 2 and 5 where few."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 2 else (1,)
-    values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    return values, [f"{show(value, kind)}" for value in values]

@@ -113,10 +113,14 @@ def code(text: str) -> str:
     return f"`{plain(text)}`"
 
 
+def visible(text: str) -> str:
+    """`text` on one line, without characters that can't be seen or that turn the direction of others."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def plain(text: str) -> str:
-    """`text` on one line, without backticks or characters that can't be seen, cut where it is very long."""
-    seen = "".join(c if c.isprintable() else " " for c in text.replace("`", "'"))
-    seen = " ".join(seen.split())
+    """Visible text without backticks, cut where it is very long."""
+    seen = visible(text.replace("`", "'"))
     return seen if len(seen) <= LONGEST_REASON else f"{seen[:LONGEST_REASON]}…"
 
 

@@ -12,12 +12,18 @@
     memory: ["Peak memory", "peak_bytes", "bytes"], first: ["First call", "first_call_ns", "time"],
   };
 
-  /* Tick labels inside a range: powers of ten, and 2 and 5 between them where the range is short. */
+  /* Tick labels inside a range: powers of ten where they are enough, steps between them where it is short. */
+  const STEPS = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 7]];
+  const spaced = (low, high) => {
+    const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].find((nice) => nice * power >= rough) * power;
+    return Array.from({ length: 8 }, (_, place) => (Math.ceil(low / step) + place) * step).filter((value) => value <= high);
+  };
   const ticks = (kind, low, high) => {
-    const found = [], first = Math.floor(Math.log10(low)) - 1, last = Math.ceil(Math.log10(high)) + 1;
-    const decades = Math.log10(high / low), steps = decades < 0.8 ? [1, 1.5, 2, 3, 4, 5, 7] : decades < 2.2 ? [1, 2, 5] : [1];
-    for (let power = first; power <= last; power += decades > 6 ? 2 : 1) for (const step of steps) found.push(step * 10 ** power);
-    return { tickvals: found, ticktext: found.map((value) => AB.tick(value, kind)) };
+    const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high)), every = last - first > 7 ? 2 : 1;
+    const powers = Array.from({ length: last - first + 1 }, (_, place) => first + place).filter((power) => power % every === 0);
+    const sets = STEPS.map((steps) => powers.flatMap((power) => steps.map((step) => step * 10 ** power)).filter((value) => value >= low && value <= high));
+    const tickvals = sets.find((found) => found.length > 2) || spaced(low, high);
+    return { tickvals, ticktext: tickvals.map((value) => AB.tick(value, kind)) };
   };
   const axis = (more) => ({ type: "log", gridcolor: token("--line"), linecolor: token("--line"), zeroline: false, tickfont: { size: 11, color: token("--muted") }, automargin: true, fixedrange: true, ...more });
   AB.layout = (more) => ({
@@ -29,7 +35,7 @@
   AB.hover = (row) => {
     const samples = AB.samples(row).slice(0, 12).map((sample) => show(sample, "time")).join(", ");
     return `<b>${safe(get("implementation", row))}</b><br>${safe(get("case", row))}<br>${show(get("median_ns", row), "time")} (${span(get("low_ns", row), get("high_ns", row), "time")})` +
-      `<br>${show(get("tflop_s", row), "rate")}${AB.speed(row) === null ? "" : `, ${show(AB.speed(row), "ratio")} of ${safe(AB.view.ref)}`}<br>samples: ${samples}`;
+      `<br>${show(get("tflop_s", row), "rate")}${AB.speed(row) === null ? "" : `, ${show(AB.speed(row), "ratio")} the speed of ${safe(AB.view.ref)}`}<br>samples: ${samples}`;
   };
   const refs = (name, row) => { const high = get("median_ns", row), speed = AB.speed(row); return speed === null ? null : name === "low" ? speed * high / get("high_ns", row) : speed * high / get("low_ns", row); };
   const at = (measure, row) => measure === "speedup" ? AB.speed(row) : get(AB.MEASURES[measure][1], row);
@@ -72,15 +78,15 @@
   };
   const save = (plot, title, format) => {
     draw(plot);
-    const legend = { ...plot.layout, showlegend: true, title: { text: safe(title), font: { size: 14 } }, margin: { l: 60, r: 20, t: 50, b: 50 } };
+    const [x, y] = plot.axes, named = (axis, text) => ({ ...axis, title: { text, font: { size: 12 } } });
+    const legend = { ...plot.layout, xaxis: named(plot.layout.xaxis, x), yaxis: named(plot.layout.yaxis, y), showlegend: true, title: { text: safe(title), font: { size: 14 } }, margin: { l: 60, r: 20, t: 50, b: 50 } };
     const data = plot.data.map((trace) => ({ ...trace, showlegend: trace.mode !== "lines" }));
     return Plotly.downloadImage({ data, layout: legend }, { format, width: 960, height: 540, scale: 2, filename: `attnbench ${title}`.replaceAll(/[^\w.-]+/g, "-") });
   };
-  AB.panel = (key, title, note, figure, height) => {
-    const plot = el("div", { class: "plot", role: "img", "aria-label": `Chart: ${title}. ${note} Its numbers are in the table of records.`, style: height ? `height:${height}px` : null });
+  AB.panel = ({ key, title, axes, figure, height }) => {
+    const plot = el("div", { class: "plot", role: "img", "aria-label": `Chart of ${axes[1]} against ${axes[0]}: ${title}. Its numbers are in the table of records.`, style: height ? `height:${height}px` : null });
     const made = el("figure", { class: "panel", "data-key": key, style: "margin:0" }, el("header", {}, el("h3", {}, title), ...["SVG", "PNG"].map((format) => el("button", { type: "button", "aria-label": `Save ${title} as ${format}`, onclick: () => save(plot, title, format.toLowerCase()) }, format))), plot);
-    plot.figure = figure;
-    plot.stale = true;
+    Object.assign(plot, { figure, axes, stale: true });
     seen.observe(plot);
     return made;
   };
@@ -89,11 +95,11 @@
   const fill = (place, wanted, first, what) => {
     const kept = new Map([...place.querySelectorAll(".panel")].map((node) => [node.dataset.key, node]));
     const most = AB.expanded.has(place.id) ? Infinity : first;
-    const nodes = wanted.slice(0, most).map(({ key, title, note, figure, height }) => {
-      const node = kept.get(key) || AB.panel(key, title, note, figure, height), plot = node.querySelector(".plot");
-      plot.figure = figure;
-      plot.stale = true;
-      if (height) plot.style.height = `${height}px`;
+    const nodes = wanted.slice(0, most).map((one) => {
+      const node = kept.get(one.key) || AB.panel(one), plot = node.querySelector(".plot");
+      Object.assign(plot, { figure: one.figure, axes: one.axes, stale: true });
+      node.querySelector("h3").textContent = one.title;
+      if (one.height) plot.style.height = `${one.height}px`;
       if (plot.inSight) draw(plot);
       return node;
     });
@@ -105,11 +111,11 @@
   const titled = (panel) => AB.data.runs.length > 1 ? `${panel.series} (${AB.data.runs[panel.run]})` : panel.series;
   const curves = () => {
     const measure = AB.MEASURES[AB.view.measure] ? AB.view.measure : "time";
-    const wanted = AB.data.panels.filter((panel) => alive(panel, measure)).map((panel) => ({ key: `${panel.run} ${panel.series}`, title: titled(panel), note: `${AB.MEASURES[measure][0]} against length.`, figure: () => curve(panel, "length", measure, AB.length) }));
+    const wanted = AB.data.panels.filter((panel) => alive(panel, measure)).map((panel) => ({ key: `${panel.run} ${panel.series}`, title: titled(panel), axes: ["length", AB.MEASURES[measure][0].toLowerCase()], figure: () => curve(panel, "length", measure, AB.length) }));
     fill(byId("curves-panels"), wanted, 6, "shapes");
   };
   const gqa = () => {
-    const wanted = AB.data.gqa.filter((panel) => alive(panel, "time")).map((panel) => ({ key: `${panel.run} ${panel.series}`, title: titled(panel), note: "Time against the GQA ratio.", figure: () => curve(panel, "gqa", "time", (ratio) => `${ratio}:1`) }));
+    const wanted = AB.data.gqa.filter((panel) => alive(panel, "time")).map((panel) => ({ key: `${panel.run} ${panel.series}`, title: titled(panel), axes: ["GQA ratio", "time"], figure: () => curve(panel, "gqa", "time", (ratio) => `${ratio}:1`) }));
     fill(byId("gqa-panels"), wanted, 2, "shapes");
   };
 
@@ -144,15 +150,17 @@
   const VERDICTS = { REGRESSED: ["triangle-right", "--bad"], IMPROVED: ["triangle-left", "--good"], UNCHANGED: ["circle", "--muted"], UNDECIDED: ["circle-open", "--warn"], INCOMPARABLE: ["x-thin-open", "--muted"] };
   const entries = AB.data.forest.map(([row, ratio, low, high, verdict, name, by]) => ({ row, ratio, low, high, verdict, case: name || get("case", row), implementation: by || get("implementation", row) }));
   const forestRows = () => entries.filter(({ row }) => row === null || AB.visible[row]).sort((a, b) => b.ratio - a.ratio);
+  const ENDS = 15;
+  const forestTitle = () => { const all = forestRows().length; return all > 2 * ENDS ? `The ${ENDS} slowest and the ${ENDS} fastest of ${all.toLocaleString("en")} records that both runs timed` : "Records that both runs timed, the slowest first"; };
   const forest = () => {
-    const all = forestRows(), half = AB.expanded.has("baseline-panels") ? 60 : 15, rows = all.length > 2 * half ? [...all.slice(0, half), ...all.slice(-half)] : all;
+    const all = forestRows(), rows = all.length > 2 * ENDS ? [...all.slice(0, ENDS), ...all.slice(-ENDS)] : all;
     if (!rows.length) return null;
     const data = Object.entries(VERDICTS).map(([verdict, [symbol, color]]) => {
       const found = rows.map((entry, place) => [entry, place]).filter(([entry]) => entry.verdict === verdict);
       return { x: found.map(([entry]) => entry.ratio), y: found.map(([, place]) => -place), name: verdict, mode: "markers", error_x: { type: "data", symmetric: false, array: found.map(([entry]) => entry.high - entry.ratio), arrayminus: found.map(([entry]) => entry.ratio - entry.low), color: token(color), thickness: 1.5, width: 3 }, marker: { symbol, color: token(color), size: 9 }, text: found.map(([entry]) => `<b>${verdict}</b><br>${safe(entry.implementation)}<br>${safe(entry.case)}<br>${show(entry.ratio, "ratio")} (${span(entry.low, entry.high, "ratio")}) of the baseline's time`), hovertemplate: "%{text}<extra></extra>" };
     }).filter((trace) => trace.x.length);
     const ends = padded(rows.flatMap((entry) => [entry.low, entry.high, 1])), narrow = innerWidth < 700;
-    return { data, layout: AB.layout({ xaxis: axis({ range: ends, ...ticks("ratio", 10 ** ends[0], 10 ** ends[1]), side: "top" }), yaxis: { tickvals: rows.map((_, place) => -place), ticktext: rows.map((entry) => safe(narrow ? entry.case.slice(0, 22) : `${entry.implementation} ${entry.case}`.slice(0, 70))), automargin: true, fixedrange: true, tickfont: { size: 10, color: token("--muted") }, gridcolor: token("--line"), zeroline: false, range: [-rows.length + 0.4, 0.6] },
+    return { data, layout: AB.layout({ xaxis: axis({ range: ends, ...ticks("ratio", 10 ** ends[0], 10 ** ends[1]), side: "top" }), yaxis: { tickvals: rows.map((_, place) => -place), ticktext: rows.map((entry) => safe(narrow ? `${entry.case.slice(0, 18)}…` : `${entry.implementation} ${entry.case}`.slice(0, 70))), automargin: true, fixedrange: true, tickfont: { size: 10, color: token("--muted") }, gridcolor: token("--line"), zeroline: false, range: [-rows.length + 0.4, 0.6] },
       shapes: [{ type: "line", yref: "paper", y0: 0, y1: 1, x0: 1, x1: 1, line: { color: token("--ink"), width: 1 } }] }) };
   };
 
@@ -166,7 +174,7 @@
     const range = padded(data.flatMap((trace) => trace.y));
     return { data, layout: AB.layout({ xaxis: { type: "category", gridcolor: token("--line"), tickfont: { size: 10, color: token("--muted") }, automargin: true, fixedrange: true }, yaxis: axis({ range, ...ticks("time", 10 ** range[0], 10 ** range[1]) }) }) };
   };
-  const history = () => fill(byId("history-panels"), AB.data.history.filter((entry) => entry.lines.some(([, rows]) => rows.some(AB.visibleInAnyRun))).map((entry) => ({ key: `${entry.machine} ${entry.case}`, title: entry.case, note: "Time over runs.", figure: () => over(entry) })), 4, "cases");
+  const history = () => fill(byId("history-panels"), AB.data.history.filter((entry) => entry.lines.some(([, rows]) => rows.some(AB.visibleInAnyRun))).map((entry) => ({ key: `${entry.machine} ${entry.case}`, title: entry.case, axes: ["run", "time"], figure: () => over(entry) })), 4, "cases");
 
   const controls = () => {
     const place = byId("curves-controls");
@@ -184,10 +192,10 @@
     controls();
     byId("roofline-panels").classList.add("wide");
     if (byId("gqa-panels")) AB.listeners.push(gqa);
-    AB.listeners.push(reflect, curves, () => fill(byId("roofline-panels"), [{ key: "roofline", title: "Rate against arithmetic intensity", note: "", figure: roofline, height: 420 }], 1, ""));
+    AB.listeners.push(reflect, curves, () => fill(byId("roofline-panels"), [{ key: "roofline", title: "Rate against arithmetic intensity", axes: ["FLOPs for each byte that must move", "FLOP rate"], figure: roofline, height: 420 }], 1, ""));
     if (byId("baseline-panels")) {
       byId("baseline-panels").classList.add("wide");
-      AB.listeners.push(() => fill(byId("baseline-panels"), [{ key: "forest", title: "Time against the baseline", note: "", figure: forest, height: Math.min(30, forestRows().length) * 18 + 80 }], 1, ""));
+      AB.listeners.push(() => fill(byId("baseline-panels"), [{ key: "forest", title: forestTitle(), axes: ["time over the baseline's time", "record"], figure: forest, height: Math.min(2 * ENDS, forestRows().length) * 18 + 80 }], 1, ""));
     }
     if (byId("history-panels")) AB.listeners.push(history);
     const again = () => { for (const plot of document.querySelectorAll(".plot")) { plot.stale = true; if (plot.inSight) draw(plot); } };

@@ -71,7 +71,7 @@
       el("dl", {}, ...fact("status", el("span", { class: get("status", row) }, get("status", row))), ...fact("reason", get("reason", row)),
         ...fact("median", show(get("median_ns", row), "time")), ...fact("95% interval", span(get("low_ns", row), get("high_ns", row), "time")),
         ...fact(`against ${AB.view.ref}`, show(AB.speed(row), "ratio")),
-        ...fact("rate", show(get("tflop_s", row), "rate")), ...fact("traffic", show(get("gb_s", row), "traffic")), ...fact("peak memory", show(get("peak_bytes", row), "bytes")),
+        ...fact("rate", show(get("tflop_s", row), "rate")), ...(get("rank", row) === null ? [] : AB.data.roofs.flatMap((roof) => fact(`share of ${roof.label}`, `${AB.digits(100 * get("tflop_s", row) / roof.tflop_s)}% of the rate, ${AB.digits(100 * get("gb_s", row) / roof.gb_s)}% of the traffic`))), ...fact("traffic", show(get("gb_s", row), "traffic")), ...fact("peak memory", show(get("peak_bytes", row), "bytes")),
         ...fact("first call", show(get("first_call_ns", row), "time")), ...fact("clock", get("clock", row)), ...fact("error/budget", show(get("share_of_budget", row), "plain")),
         ...fact("worst", worst), ...fact("failures", get("failures", row)), ...fact("hint", get("hint", row)), ...fact("notes", get("notes", row)), ...fact("run", AB.data.runs[get("run_index", row)]),
         ...fact("repeat it", el("code", {}, AB.command(row))), ...fact("samples", samples.map((sample) => show(sample, "time")).join(", "))),

@@ -84,7 +84,7 @@
       const key = `${name}\n${column}`, held = counts.get(key) || {};
       held[kind] = (held[kind] || 0) + 1;
       counts.set(key, held);
-      if (kind === "no" || kind === "broke") { const why = `${name}\n${get("status", row)}\n${get("reason", row)}`; reasons.set(why, (reasons.get(why) || 0) + 1); }
+      if (kind === "no" || kind === "broke") { const why = [name, get("status", row), get("reason", row)], said = why.join("\n"); reasons.set(said, [why, (reasons.get(said)?.[1] || 0) + 1]); }
     }
     const names = AB.data.implementations.filter((name) => [...columns.keys()].some((column) => counts.has(`${name}\n${column}`)));
     const head = el("tr", {}, el("td", {}), ...[...columns.keys()].map((column) => el("th", { scope: "col", class: "n" }, ...column.split(" ").flatMap((word, place) => place ? [el("br"), word] : [word]))));
@@ -93,8 +93,8 @@
       return el("td", { title: kinds.map((kind) => `${held[kind]} ${SAID[kind]}`).join(", ") }, ...kinds.flatMap((kind, place) => [place ? " " : "", el("span", { class: kind }, `${held[kind]}`, el("span", { "aria-hidden": "true" }, MARKS[kind]), )]));
     })));
     byId("matrix").replaceChildren(el("table", { class: "matrix" }, el("thead", {}, head), el("tbody", {}, ...body)));
-    const told = [...reasons].sort((a, b) => b[1] - a[1]), most = cap("reasons", 12), more = AB.more("reasons", told.length - most, "reasons");
-    byId("reasons").replaceChildren(el("ul", { class: "facts" }, ...told.slice(0, most).map(([key, count]) => { const [name, status, why] = key.split("\n"); return el("li", {}, AB.glyph(name), " ", el("b", {}, name), " ", el("span", { class: status }, status), ` on ${count}: `, why); })), ...(more ? [more] : []));
+    const told = [...reasons.values()].sort((a, b) => b[1] - a[1]), most = cap("reasons", 12), more = AB.more("reasons", told.length - most, "reasons");
+    byId("reasons").replaceChildren(el("ul", { class: "facts" }, ...told.slice(0, most).map(([[name, status, why], count]) => el("li", {}, AB.glyph(name), " ", el("b", {}, name), " ", el("span", { class: status }, status), ` on ${count === 1 ? "1 case" : `${count.toLocaleString("en")} cases`}: `, why))), ...(more ? [more] : []));
   };
 
   /* The table of all records. */

@@ -87,6 +87,7 @@ class Opened:
     def __init__(self, browser, **context):
         self.context = browser.new_context(accept_downloads=True, **context)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
         self.faults = []
         self.page.on("console", lambda said: self.faults.append(f"console: {said.text}"))
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
