@@ -21,6 +21,8 @@ WIDE = 0.05
 FEW = 6
 """Below six samples even the whole range is no 95% interval of the median."""
 LONGEST_REASON = 240
+NOT_BEST = 1.05
+"""Ratio to the fastest of a case above which a choice for several cases says what it costs."""
 NOTHING_TO_USE = "Nothing to recommend: no record is both right and timed."
 
 
@@ -215,12 +217,14 @@ def advice(choice: Choice, runs: Sequence[Run] = ()) -> Advice:
 
 def _why(choice: Choice) -> str:
     gain = choice.gain
+    late = f"at worst {show(choice.behind, 'ratio')} the time of the fastest" if choice.behind > NOT_BEST else ""
     if gain is None or choice.reference in choice.ties:
-        return ""
-    several = f" ({interval(gain.least, gain.most, 'ratio')} over {choice.cases} cases)" if choice.cases > 1 else ""
+        return late
+    span = f" ({interval(gain.least, gain.most, 'ratio')} over {choice.cases} cases)" if choice.cases > 1 else ""
+    than = f"{show(gain.mean, 'ratio')} faster than {code(choice.reference)}{span}"
     if gain.mean < 1:
-        return f"{show(gain.mean, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{several}"
-    return f"{show(gain.mean, 'ratio')} faster than {code(choice.reference)}{several}"
+        than = f"{show(gain.mean, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{span}"
+    return f"{than}; {late}" if late else than
 
 
 def situation(choice: Choice) -> str:

@@ -37,9 +37,10 @@
     return `<b>${safe(get("implementation", row))}</b><br>${safe(get("case", row))}<br>${show(get("median_ns", row), "time")} (${span(get("low_ns", row), get("high_ns", row), "time")})` +
       `<br>${show(get("tflop_s", row), "rate")}${AB.speed(row) === null ? "" : `, ${show(AB.speed(row), "ratio")} the speed of ${safe(AB.view.ref)}`}<br>samples: ${samples}`;
   };
-  const refs = (name, row) => { const high = get("median_ns", row), speed = AB.speed(row); return speed === null ? null : name === "low" ? speed * high / get("high_ns", row) : speed * high / get("low_ns", row); };
+  /* A speed-up's interval has both medians at the far ends of theirs; the reference against itself has none. */
+  const speedBounds = (row) => { const other = AB.referenceRow(row); return other === undefined ? [null, null] : other === row ? [1, 1] : [get("low_ns", other) / get("high_ns", row), get("high_ns", other) / get("low_ns", row)]; };
   const at = (measure, row) => measure === "speedup" ? AB.speed(row) : get(AB.MEASURES[measure][1], row);
-  const bounds = (measure, row) => measure === "time" ? [get("low_ns", row), get("high_ns", row)] : measure === "speedup" ? [refs("low", row), refs("high", row)] : null;
+  const bounds = (measure, row) => measure === "time" ? [get("low_ns", row), get("high_ns", row)] : measure === "speedup" ? speedBounds(row) : null;
 
   /* A line with its band for each implementation of a panel, from the rows that are shown. */
   const traces = (panel, x, measure) => {

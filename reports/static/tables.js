@@ -104,11 +104,13 @@
   ];
   const PAGE = 50;
   let reference = new Map();
-  const speed = (row) => { const base = reference.get(`${get("run_index", row)}\n${get("case", row)}`), mine = get("median_ns", row); return base && mine && get("rank", row) !== null ? base / mine : null; };
+  /* The reference's row in the same run and case, where both are right and timed. */
+  AB.referenceRow = (row) => get("rank", row) === null ? undefined : reference.get(`${get("run_index", row)}\n${get("case", row)}`);
+  const speed = (row) => { const other = AB.referenceRow(row); return other === undefined ? null : get("median_ns", other) / get("median_ns", row); };
   const value = (name, row) => name === "speedup" ? speed(row) : name === "interval" ? get("high_ns", row) : get(name, row);
   AB.references = () => {
     reference = new Map();
-    for (let row = 0; row < AB.data.count; row += 1) if (get("implementation", row) === AB.view.ref && get("rank", row) !== null) reference.set(`${get("run_index", row)}\n${get("case", row)}`, get("median_ns", row));
+    for (let row = 0; row < AB.data.count; row += 1) if (get("implementation", row) === AB.view.ref && get("rank", row) !== null) reference.set(`${get("run_index", row)}\n${get("case", row)}`, row);
   };
   AB.speed = speed;
 

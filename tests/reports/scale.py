@@ -76,9 +76,8 @@ def report(records: int, bounds: dict[str, float]) -> bool:
         bound = bounds.get(key)
         kept = bound is None or value < bound
         good &= kept
-        print(
-            f"{records:>7,}  {key:<16}{value:>9.2f}  {'' if bound is None else f'below {bound:g}'}{'' if kept else '  MISSED'}"
-        )
+        told = "" if bound is None else f"below {bound:g}{'' if kept else '  MISSED'}"
+        print(f"{records:>7,}  {key:<16}{value:>9.2f}  {told}")
     return good
 
 

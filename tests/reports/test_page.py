@@ -141,6 +141,21 @@ def test_a_chart_saves_as_a_picture(open_page, tmp_path, form):
     assert content.startswith(b"\x89PNG" if form == "PNG" else b"<svg")
 
 
+def test_a_speed_up_is_the_ratio_of_medians_with_both_intervals(open_page, golden):
+    page = open_page("golden", "#measure=speedup&ref=masked_fill")
+    rows = ranked(table([golden])).set_index(["case", "implementation"])
+    case = golden.records[0].case.id
+    mine, other = rows.loc[(case, "sdpa_flash")], rows.loc[(case, "masked_fill")]
+    page.locator("#search").fill(f"{case}")
+    line = page.locator("#table tbody tr", has_text="sdpa_flash").first.inner_text()
+    assert show(other["median_ns"] / mine["median_ns"], "ratio") in line
+    page.locator("#curves-panels .plot").first.scroll_into_view_if_needed()
+    page.wait_for_selector("#curves-panels .plot.js-plotly-plot")
+    bands = page.locator("#curves-panels .plot").first.evaluate("p => p.data.filter((t) => t.fill).map((t) => t.y)")
+    ends = {(round(band[0], 4), round(band[-1], 4)) for band in bands}
+    assert (round(other["low_ns"] / mine["high_ns"], 4), round(other["high_ns"] / mine["low_ns"], 4)) in ends
+
+
 def test_sorting_orders_by_number_and_says_so(open_page):
     page = open_page("golden")
     page.locator("[data-sort=median_ns]").click()
