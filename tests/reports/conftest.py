@@ -117,3 +117,33 @@ def open_page(browser, page_file):
     for one in opened:
         one.context.close()
     assert [fault for one in opened for fault in one.faults] == []
+
+
+RESET = """() => {
+  history.replaceState(null, "", location.pathname);
+  AB.expanded.clear();
+  AB.readAddress();
+  document.getElementById("search").value = "";
+  for (const menu of document.querySelectorAll("details[data-facet]")) menu.open = false;
+  document.getElementById("detail").close();
+  document.activeElement.blur();
+  scrollTo(0, 0);
+  AB.update();
+}"""
+
+
+@pytest.fixture(scope="session")
+def shared_golden(browser, page_file):
+    one = Opened(browser)
+    one.go(page_file("golden"))
+    yield one
+    one.context.close()
+
+
+@pytest.fixture
+def golden_page(shared_golden):
+    """The golden page as if just opened; tests that need no fresh page share it, since opening takes a second."""
+    shared_golden.faults.clear()
+    shared_golden.page.evaluate(RESET)
+    yield shared_golden.page
+    assert shared_golden.faults == []

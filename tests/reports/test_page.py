@@ -18,7 +18,7 @@ def shown_records(page):
 def plotted(page, section="curves"):
     """Names of the lines that the first drawn panel of a section shows."""
     page.locator(f"#{section}-panels .plot").first.scroll_into_view_if_needed()
-    page.wait_for_selector(f"#{section}-panels .plot.js-plotly-plot")
+    page.wait_for_function("id => document.querySelector(`#${id}-panels .plot`).data", arg=section)
     traces = page.locator(f"#{section}-panels .plot").first.evaluate(
         "plot => plot.data.map((t) => [t.name, t.mode])"
     )
@@ -45,8 +45,8 @@ def test_hostile_names_are_shown_as_text(open_page):
     )
 
 
-def test_the_numbers_in_the_page_are_those_of_the_records(open_page, golden):
-    page = open_page("golden")
+def test_the_numbers_in_the_page_are_those_of_the_records(golden_page, golden):
+    page = golden_page
     rows = ranked(table([golden]))
     best = rows[rows["rank"] == 0].iloc[0]
     page.locator("#search").fill(best["case"])
@@ -55,16 +55,16 @@ def test_the_numbers_in_the_page_are_those_of_the_records(open_page, golden):
     assert show(best["median_ns"], "time") in first.inner_text()
 
 
-def test_the_script_formats_as_python_does(open_page):
-    page = open_page("single")
+def test_the_script_formats_as_python_does(golden_page):
+    page = golden_page
     numbers = [0, 1e-7, 0.00061, 0.5, 3.0, 9.996, 12.345, 999.6, 2048.0, 2**20 * 1.5, 999_999.0, 1_234_567.0, 1e12]
     pairs = [[value, kind] for kind in SCALES for value in numbers]
     told = page.evaluate("pairs => pairs.map(([value, kind]) => AB.show(value, kind))", pairs)
     assert told == [show(value, kind) for value, kind in pairs]
 
 
-def test_a_filter_acts_on_everything(open_page):
-    page = open_page("golden")
+def test_a_filter_acts_on_everything(golden_page):
+    page = golden_page
     before, cells = shown_records(page), page.locator("#winners td button").count()
     lines = plotted(page)
     page.locator("#legend button[data-impl=sdpa_flash]").click()
@@ -108,8 +108,10 @@ def test_older_runs_wait_behind_the_filter(open_page):
     assert shown_records(open_page("two runs", fragment)) == shown_records(page)
 
 
-def test_downloads_hold_the_right_numbers(open_page, tmp_path, golden):
-    page = open_page("golden", "#impl=sdpa_flash")
+def test_downloads_hold_the_right_numbers(golden_page, tmp_path, golden):
+    page = golden_page
+    page.evaluate("location.hash = '#impl=sdpa_flash'")
+    page.wait_for_function("AB.shownCount < AB.data.count")
     rows = table([golden])
     wanted = rows[rows["implementation"] == "sdpa_flash"].set_index("case")["median_ns"]
     with page.expect_download() as waiting:
@@ -131,8 +133,8 @@ def test_downloads_hold_the_right_numbers(open_page, tmp_path, golden):
 
 
 @pytest.mark.parametrize("form", ["SVG", "PNG"])
-def test_a_chart_saves_as_a_picture(open_page, tmp_path, form):
-    page = open_page("golden")
+def test_a_chart_saves_as_a_picture(golden_page, tmp_path, form):
+    page = golden_page
     plotted(page)
     with page.expect_download() as waiting:
         page.locator("#curves-panels .panel button", has_text=form).first.click()
@@ -149,15 +151,14 @@ def test_a_speed_up_is_the_ratio_of_medians_with_both_intervals(open_page, golde
     page.locator("#search").fill(f"{case}")
     line = page.locator("#table tbody tr", has_text="sdpa_flash").first.inner_text()
     assert show(other["median_ns"] / mine["median_ns"], "ratio") in line
-    page.locator("#curves-panels .plot").first.scroll_into_view_if_needed()
-    page.wait_for_selector("#curves-panels .plot.js-plotly-plot")
+    plotted(page)
     bands = page.locator("#curves-panels .plot").first.evaluate("p => p.data.filter((t) => t.fill).map((t) => t.y)")
     ends = {(round(band[0], 4), round(band[-1], 4)) for band in bands}
     assert (round(other["low_ns"] / mine["high_ns"], 4), round(other["high_ns"] / mine["low_ns"], 4)) in ends
 
 
-def test_sorting_orders_by_number_and_says_so(open_page):
-    page = open_page("golden")
+def test_sorting_orders_by_number_and_says_so(golden_page):
+    page = golden_page
     page.locator("[data-sort=median_ns]").click()
     values = page.evaluate(
         "AB.tableRows().map((row) => AB.get('median_ns', row)).filter((value) => value !== null)"
@@ -222,8 +223,8 @@ def test_axe_finds_nothing(open_page, name):
         page.locator("#theme").click()
 
 
-def test_it_prints_with_every_chart_of_the_first_view(open_page):
-    page = open_page("golden")
+def test_it_prints_with_every_chart_of_the_first_view(golden_page):
+    page = golden_page
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     plots = page.locator(".plot")
     assert plots.count() == page.locator(".plot.js-plotly-plot").count()
