@@ -14,8 +14,8 @@ from reports.pictures import pictures
 from reports.units import listed
 from reports.words import plain, summary
 
-SCRIPTS = ("core.js", "tables.js", "charts.js", "main.js")
-STYLES = ("base.css", "report.css")
+SCRIPTS = ("core.js", "matrices.js", "records.js", "plots.js", "curves.js", "overviews.js", "main.js")
+STYLES = ("base.css", "charts.css", "report.css")
 SHOWN_LINES = 8
 
 HEADINGS = {

@@ -44,8 +44,8 @@ def build(run_folder: Path, page: Path) -> dict[str, float]:
 
 def view(page: Path) -> dict[str, float]:
     """Seconds to the first content and until all is drawn, and the slowest answer to a filter in milliseconds."""
-    from conftest import FLAGS
     from playwright.sync_api import sync_playwright
+    from report_pages import FLAGS
 
     chromium = os.environ.get("ATTNBENCH_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as driver:

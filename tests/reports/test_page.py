@@ -3,7 +3,7 @@ import json
 import re
 
 import pytest
-from conftest import PAGES
+from report_pages import PAGES
 from synthetic import NASTY
 
 from reports.choices import ranked

@@ -2,7 +2,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from conftest import GOLDEN
+from report_pages import GOLDEN
 from synthetic import single, write
 
 from bench.cli.report import report

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import GOLDEN
+from report_pages import GOLDEN
 from synthetic import SPEEDS, Status, all_wrong, empty, environment, model_cases, nasty, plausible, single
 
 from reports.words import Summary, moment, summary
