@@ -8,8 +8,8 @@ the score matrix beside the one in the input dtype.
 
 import torch
 
-from impls.contract import Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, has_empty_rows, repeat_heads, score_bias, softmax, visible
+from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
 
 
 def prepare(inputs: Inputs) -> Call:
@@ -26,7 +26,7 @@ def prepare(inputs: Inputs) -> Call:
         weights = softmax((scores + mask).float(), inputs.sinks).type_as(q)
         if empty_rows:  # softmax of a row of -inf is NaN; the contract wants 0
             weights = weights.masked_fill(hidden, 0.0)
-        return Outputs(weights @ v)
+        return Outputs(dropped(weights, case.dropout) @ v)
 
     return call
 
@@ -35,5 +35,6 @@ IMPL = Implementation(
     name="additive_mask",
     summary="0/-inf matrix added, softmax in float32, K and V repeated (LLaMA reference)",
     prepare=prepare,
+    features=EVERYTHING | {"dropout"},
     known_limits={"poison": "a hidden value gets weight 0, and 0 times NaN is NaN; -inf plus NaN is NaN"},
 )

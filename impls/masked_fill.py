@@ -8,8 +8,8 @@ full M x N products whatever the mask hides.
 
 import torch
 
-from impls.contract import Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, has_empty_rows, repeat_heads, score_bias, softmax, visible
+from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
 
 
 def prepare(inputs: Inputs) -> Call:
@@ -25,7 +25,7 @@ def prepare(inputs: Inputs) -> Call:
         weights = softmax(scores.masked_fill(hidden, -torch.inf), inputs.sinks)
         if empty_rows:  # softmax of a row of -inf is NaN; the contract wants 0
             weights = weights.masked_fill(hidden, 0.0)
-        return Outputs(weights @ v)
+        return Outputs(dropped(weights, case.dropout) @ v)
 
     return call
 
@@ -34,5 +34,6 @@ IMPL = Implementation(
     name="masked_fill",
     summary="masked_fill(-inf), then softmax, all in the input dtype (textbook, second form)",
     prepare=prepare,
+    features=EVERYTHING | {"dropout"},
     known_limits={"poison": "a hidden value gets weight 0, and 0 times NaN is NaN"},
 )

@@ -7,8 +7,8 @@ and in exchange never holds more than one head's ``[B, M, N]`` scores.
 
 import torch
 
-from impls.contract import Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, has_empty_rows, score_bias, softmax, visible
+from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, score_bias, softmax, visible
 
 
 def prepare(inputs: Inputs) -> Call:
@@ -28,7 +28,7 @@ def prepare(inputs: Inputs) -> Call:
             weights = softmax(scores.masked_fill(hidden, -torch.inf), None if sinks is None else sinks[one])
             if empty_rows:  # softmax of a row of -inf is NaN; the contract wants 0
                 weights = weights.masked_fill(hidden, 0.0)
-            heads.append(weights @ v[:, shared])
+            heads.append(dropped(weights, case.dropout) @ v[:, shared])
         return Outputs(torch.cat(heads, dim=1))
 
     return call
@@ -38,5 +38,6 @@ IMPL = Implementation(
     name="per_head_loop",
     summary="heads one by one, then concatenated (textbook multi-head wrapper)",
     prepare=prepare,
+    features=EVERYTHING | {"dropout"},
     known_limits={"poison": "a hidden value gets weight 0, and 0 times NaN is NaN"},
 )

@@ -25,7 +25,8 @@ KEYS_AT_ONCE = 2048
 class Reference:
     """Float64 results: `out` ``[B, Hq, R, Dv]`` and `lse` ``[B, Hq, R]`` for the R rows asked for.
 
-    `dq` (as `out`), `dk` and `dv` (as k and v) stand only where a gradient was given.
+    `dq` (as `out`), `dk` and `dv` (as k and v) stand only where a gradient was given;
+    they hold what flows through the rows asked for.
     """
 
     out: Tensor
@@ -35,10 +36,12 @@ class Reference:
     dv: Tensor | None = None
 
 
+@torch.no_grad()
 def reference(inputs: Inputs, rows: Tensor | None = None) -> Reference:
     """Attention of `inputs` in float64; `rows` ``[R]`` picks query rows of every head (all without it).
 
-    A backward needs all rows: it is computed where `inputs.dout` is given and `rows` is not.
+    The backward is computed where `inputs.dout` is given. Rows that are not asked for count as if
+    `dout` were 0 there: dk and dv are whole only where that is so.
     """
     case, q = inputs.case, inputs.q
     asked = torch.arange(case.q_len, device=q.device) if rows is None else rows.to(q.device)
@@ -47,8 +50,10 @@ def reference(inputs: Inputs, rows: Tensor | None = None) -> Reference:
     lse = torch.full(shape, -torch.inf, dtype=torch.float64, device=q.device)
     if inputs.sinks is not None:  # a row that sees no key still has its sink
         lse[:] = inputs.sinks.double()[None, :, None]
-    backward = inputs.dout is not None and rows is None
-    grads = [torch.zeros_like(x, dtype=torch.float64) for x in (q, inputs.k, inputs.v)] if backward else None
+    grads = None
+    if inputs.dout is not None:
+        shapes = ((*shape, case.head_dim), inputs.k.shape, inputs.v.shape)
+        grads = [torch.zeros(each, dtype=torch.float64, device=q.device) for each in shapes]
     for segment in case.segments:
         for piece in _pieces(inputs, segment, asked):
             out[segment.row, :, piece.slots], lse[segment.row, :, piece.slots] = piece.forward()
@@ -69,7 +74,11 @@ def _pieces(inputs: Inputs, segment: Segment, asked: Tensor) -> Iterator["_Piece
 
 
 class _Piece:
-    """Some query rows of one segment against all keys that any of them sees."""
+    """Some query rows of one segment against all keys that any of them sees.
+
+    Query heads of a group are folded into the rows, ``[Hkv, G * R, D]``: head h
+    is member ``h % G`` of group ``h // G``, and no key is ever repeated.
+    """
 
     def __init__(self, inputs: Inputs, segment: Segment, slots: Tensor, rows: Tensor) -> None:
         self.inputs, self.segment, self.slots, self.rows = inputs, segment, slots, rows
@@ -79,22 +88,22 @@ class _Piece:
             self.case.mask.key_range(int(p), segment.k_len) for p in (self.position.min(), self.position.max())
         ]
         self.low, self.high = min(r[0] for r in ranges), max(r[1] for r in ranges)
-        self.q = self._grouped(inputs.q[segment.row][:, rows])
+        self.q = self._folded(inputs.q[segment.row][:, rows])
+
+    def _folded(self, x: Tensor) -> Tensor:
+        """``[Hq, R, D]`` as float64 ``[Hkv, G * R, D]``."""
+        return x.double().reshape(self.case.kv_heads, self.case.groups * x.shape[1], x.shape[2])
 
     def _grouped(self, x: Tensor) -> Tensor:
-        """``[Hq, R, D]`` as float64 ``[Hkv, G, R, D]``: head h is member ``h % G`` of group ``h // G``."""
-        return x.double().reshape(self.case.kv_heads, self.case.groups, *x.shape[1:])
+        """``[Hkv, G * R, n]`` as a view ``[Hkv, G, R, n]``."""
+        return x.unflatten(1, (self.case.groups, len(self.rows)))
 
     def _tiles(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Keys (numbers within the segment), k and v tiles ``[Hkv, 1, n, D]`` in float64."""
+        """Keys (numbers within the segment), k and v tiles ``[Hkv, n, D]`` in float64."""
         for start in range(self.low, self.high, KEYS_AT_ONCE):
             keys = torch.arange(start, min(start + KEYS_AT_ONCE, self.high), device=self.q.device)
-            k, v = (x.double().unsqueeze(1) for x in self._load(keys))
-            yield keys, k, v
-
-    def _load(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        where = self._where(keys)
-        return self.inputs.k[where].movedim(0, 1), self.inputs.v[where].movedim(0, 1)
+            where = self._where(keys)
+            yield keys, *(x[where].double().movedim(0, 1) for x in (self.inputs.k, self.inputs.v))
 
     def _where(self, keys: Tensor) -> tuple[Tensor | int, slice, Tensor]:
         """Index of these keys in the stored k and v; the result of indexing is ``[n, Hkv, D]``."""
@@ -106,29 +115,31 @@ class _Piece:
         return torch.full_like(keys, row), slice(None), keys + self.segment.k_start
 
     def _scores(self, keys: Tensor, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Masked scores ``[Hkv, G, R, n]`` and the derivative of the softcap at them (None without one)."""
+        """Masked scores ``[Hkv, G * R, n]`` and the derivative of the softcap at them (None without one)."""
         case, slope = self.case, None
         scores = self.q @ k.transpose(-1, -2) * case.score_scale
         if case.softcap is not None:
             bounded = torch.tanh(scores / case.softcap)
             scores, slope = case.softcap * bounded, 1 - bounded**2
+        grouped = self._grouped(scores)
         if self.inputs.alibi_slopes is not None:
             slopes = self.inputs.alibi_slopes.double().reshape(case.kv_heads, case.groups, 1, 1)
-            scores = scores - slopes * (self.position[:, None] - keys[None, :]).abs().double()
+            grouped = grouped - slopes * (self.position[:, None] - keys[None, :]).abs().double()
         if self.inputs.bias is not None:
             stored = self.inputs.bias[self.segment.row][:, self.rows][:, :, keys + self.segment.k_start]
-            scores = scores + self._grouped(stored)
+            grouped = grouped + self._grouped(self._folded(stored))
         seen = case.mask.visible(self.position[:, None], keys[None, :])
-        return scores.masked_fill(~seen, -torch.inf), slope
+        return grouped.masked_fill(~seen, -torch.inf).flatten(1, 2), slope
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """Output ``[Hq, R, Dv]`` and log-sum-exp ``[Hq, R]`` of these rows."""
         case = self.case
-        shape = (*self.q.shape[:3], 1)
+        shape = (*self.q.shape[:2], 1)
         top = self.q.new_full(shape, -torch.inf)
-        total, out = self.q.new_zeros(shape), self.q.new_zeros(*shape[:3], case.v_head_dim)
+        total, out = self.q.new_zeros(shape), self.q.new_zeros(*shape[:2], case.v_head_dim)
         if self.inputs.sinks is not None:
-            top = self.inputs.sinks.double().reshape(case.kv_heads, case.groups, 1, 1).expand(shape)
+            sinks = self.inputs.sinks.double().reshape(case.kv_heads, case.groups, 1, 1)
+            top = sinks.expand(-1, -1, len(self.rows), 1).flatten(1, 2)
             total = torch.ones_like(top)
         for keys, k, v in self._tiles():
             scores, _ = self._scores(keys, k)
@@ -139,26 +150,26 @@ class _Piece:
             out = out * shrink + weights @ v
             top = new_top
         out = torch.where(total > 0, out / total, 0.0)
-        return out.flatten(0, 1), (top + total.log()).squeeze(-1).flatten(0, 1)
+        return self._grouped(out).flatten(0, 1), self._grouped(top + total.log()).squeeze(-1).flatten(0, 1)
 
     def backward(self, grads: list[Tensor], lse: Tensor, out: Tensor) -> None:
         """Add the part of these rows to `grads` (dq, dk, dv); `lse` and `out` are the forward's."""
         dq, dk, dv = grads
         case, row = self.case, self.segment.row
         assert self.inputs.dout is not None, "the caller gave a gradient"
-        dout = self._grouped(self.inputs.dout[row][:, self.rows])
-        weights_lse = self._grouped(lse.unsqueeze(-1))
-        delta = (dout * self._grouped(out)).sum(-1, keepdim=True)
+        dout = self._folded(self.inputs.dout[row][:, self.rows])
+        lse = self._folded(lse.unsqueeze(-1))
+        delta = (dout * self._folded(out)).sum(-1, keepdim=True)
         own = torch.zeros_like(self.q)
         for keys, k, v in self._tiles():
             scores, slope = self._scores(keys, k)
-            weights = torch.where(scores == -torch.inf, 0.0, torch.exp(scores - weights_lse))
+            weights = torch.where(scores == -torch.inf, 0.0, torch.exp(scores - lse))
             dscores = weights * (dout @ v.transpose(-1, -2) - delta)
             if slope is not None:
                 dscores = dscores * slope
             dscores = dscores * case.score_scale
             own += dscores @ k
             columns = keys + self.segment.k_start
-            dv[row][:, columns] += (weights.transpose(-1, -2) @ dout).sum(1)
-            dk[row][:, columns] += (dscores.transpose(-1, -2) @ self.q).sum(1)
-        dq[row][:, self.rows] = own.flatten(0, 1)
+            dv[row][:, columns] += weights.transpose(-1, -2) @ dout
+            dk[row][:, columns] += dscores.transpose(-1, -2) @ self.q
+        dq[row][:, self.slots] = self._grouped(own).flatten(0, 1)

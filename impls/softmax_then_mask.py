@@ -8,8 +8,8 @@ underflows to 0 and the row becomes 0 / 0. Costs two more passes over the
 ``[B, Hq, M, N]`` weights than masking first.
 """
 
-from impls.contract import Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, has_empty_rows, repeat_heads, score_bias, softmax, visible
+from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
 
 
 def prepare(inputs: Inputs) -> Call:
@@ -28,7 +28,7 @@ def prepare(inputs: Inputs) -> Call:
         total = weights.sum(-1, keepdim=True) + sink_weight
         if row_is_empty is not None:  # a row without keys is 0 by the contract, not 0 / 0
             total = total.masked_fill(row_is_empty, 1.0)
-        return Outputs((weights / total) @ v)
+        return Outputs(dropped(weights / total, case.dropout) @ v)
 
     return call
 
@@ -37,8 +37,10 @@ IMPL = Implementation(
     name="softmax_then_mask",
     summary="softmax over all scores, times the mask, rows renormalised (textbook, first form)",
     prepare=prepare,
+    features=EVERYTHING | {"dropout"},
     known_limits={
         "spike": "a large hidden score takes the whole softmax: visible weights underflow and rows become 0 / 0",
+        "large": "with scores of +-200 some hidden score towers by chance: the same 0 / 0 as on spikes",
         "poison": "a hidden NaN is part of the normaliser before the mask is applied",
     },
 )

@@ -31,8 +31,7 @@ def has_empty_rows(case: Case) -> bool:
     covered = [0] * case.batch
     for row, _, q_len, _, k_len, offset in case.segments:
         covered[row] += q_len
-        ranges = (case.mask.key_range(i + offset, k_len) for i in range(q_len))
-        if any(low >= high for low, high in ranges):
+        if not all(case.mask.sees_any(i + offset, k_len) for i in range(q_len)):
             return True
     return min(covered) < case.q_len
 
@@ -93,3 +92,8 @@ def softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
         return torch.softmax(scores, dim=-1)
     column = sinks.to(scores.dtype)[None, :, None, None].expand(*scores.shape[:3], 1)
     return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
+
+
+def dropped(weights: Tensor, probability: float) -> Tensor:
+    """Weights after dropout with torch's own generator: some become 0, the others grow by ``1 / (1 - p)``."""
+    return weights if not probability else torch.nn.functional.dropout(weights, probability, training=True)

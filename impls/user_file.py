@@ -149,7 +149,8 @@ def _window(case: Case) -> tuple[int, int]:
 def _load(path: Path) -> ModuleType:
     """Import `path` by itself; its folder is importable meanwhile, and only then."""
     spec = importlib.util.spec_from_file_location(f"attnbench_user_{path.stem}", path.resolve())
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    assert spec is not None, "a .py file has a spec"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     with _importable(path.resolve().parent):
         sys.modules[spec.name] = module  # dataclasses and Triton look their module up by name

@@ -19,7 +19,8 @@ COLUMNS = (
     "reason", "phase", "mask", "mask_kind", "layout", "layout_kind", "batch", "q_heads", "kv_heads", "q_len",
     "kv_len", "head_dim", "v_head_dim", "dtype", "direction", "bias", "softcap", "sinks", "dropout", "strides",
     "gqa", "length", "series", "median_ns", "low_ns", "high_ns", "samples", "samples_ns", "first_call_ns",
-    "peak_bytes", "clock", "pairs", "flops", "minimal_bytes", "intensity", "tflop_s", "gb_s", "worst_output",
+    "peak_bytes", "saved_bytes", "host_ns", "energy_j", "disturbance", "clock", "pairs", "flops",
+    "minimal_bytes", "intensity", "tflop_s", "gb_s", "worst_output",
     "worst_family", "worst_index", "expected", "got", "hint", "share_of_budget", "families", "failures", "seed",
     "notes", "command",
 )  # fmt: skip
@@ -125,6 +126,10 @@ def _outcome(record: Record) -> dict[str, object]:
     return {
         "samples_ns": measured.samples_ns if measured else (),
         "gb_s": exact.minimal_bytes / median if measured and median else None,
+        "saved_bytes": measured.saved_bytes if measured else None,
+        "host_ns": measured.host_ns if measured else None,
+        "energy_j": measured.energy_j if measured else None,
+        "disturbance": record.conditions.disturbance if record.conditions else "",
         "seed": record.seed,
         "notes": record.notes,
         "command": repeat_command(record),

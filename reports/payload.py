@@ -24,11 +24,12 @@ from reports.words import Summary, moment, plain, visible
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",
     "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock",
-    "example",
+    "disturbance", "example",
 )  # fmt: skip
 NUMBERS = (
     "run_index", "q_len", "kv_len", "length", "gqa", "median_ns", "low_ns", "high_ns", "first_call_ns",
-    "peak_bytes", "tflop_s", "gb_s", "intensity", "share_of_budget", "seed", "samples", "rank", "expected", "got",
+    "peak_bytes", "saved_bytes", "host_ns", "energy_j", "tflop_s", "gb_s", "intensity",
+    "share_of_budget", "seed", "samples", "rank", "expected", "got",
 )  # fmt: skip
 LONGEST_TEXT = 400
 MOST_SAMPLES = 200_000
@@ -104,7 +105,10 @@ def number(value: object, significant: int = 6) -> float | int | str | None:
 
 def _columns(rows: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {name: _coded(rows[name]) for name in CODED}
-    columns |= {name: [number(value) for value in rows[name]] for name in NUMBERS}
+    # A column without any number is null, to be filled by the page.
+    columns |= {
+        name: [number(value) for value in rows[name]] if rows[name].notna().any() else None for name in NUMBERS
+    }
     columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
     families = list(dict.fromkeys(family for shares in rows["families"] for family in shares))
     columns["shares"] = {

@@ -1,6 +1,7 @@
 """The table at the end of a run, for a terminal: sorted by case, the fastest correct implementation marked."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pandas as pd
 from rich.console import Console
@@ -17,7 +18,29 @@ MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILA
 BROKEN_STYLE = "yellow"
 LONGEST_REASON = 60
 FASTEST, TIE = "* fastest", "= tie"
-HEADINGS = ("implementation", "status", "median", "95% interval", "speed-up", "rate", "error/budget", "")
+LONGEST_NAME = 32
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: shown on terminals of at least `from_width` characters."""
+
+    heading: str
+    width: int | None
+    justify: Literal["left", "right"] = "right"
+    from_width: int = 0
+
+
+COLUMNS = (
+    Column("implementation", None, "left"),
+    Column("status", 13, "left"),
+    Column("median", 8),
+    Column("95% interval", 18, from_width=100),
+    Column("speed-up", 8),
+    Column("rate", 16, from_width=120),
+    Column("error/budget", 12, from_width=100),
+    Column("", None, "left"),
+)
 
 
 def render_run(run: Run, console: Console, baseline: str | None = None) -> None:
@@ -30,7 +53,7 @@ def render_run(run: Run, console: Console, baseline: str | None = None) -> None:
     if rows.empty:
         console.print("no records: nothing was run")
     else:
-        console.print(_table(rows, baseline))
+        _say_cases(console, rows, baseline)
     for paragraph in summary([run], reference_implementation=_known(rows, baseline)).paragraphs:
         if paragraph.title in ("Wrong", "Use", "Not run"):
             _say(console, paragraph)
@@ -46,18 +69,22 @@ def _say(console: Console, paragraph: Paragraph) -> None:
         console.print(Text(f"  {line}".replace("`", "")), soft_wrap=True)
 
 
-def _table(rows: pd.DataFrame, baseline: str | None) -> Table:
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("case", overflow="fold", no_wrap=False)
-    for heading in HEADINGS:
-        numeric = heading in ("median", "95% interval", "speed-up", "rate", "error/budget")
-        shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+def _say_cases(console: Console, rows: pd.DataFrame, baseline: str | None) -> None:
+    """One table a case under its id, all with the same columns; a narrow terminal gets fewer of them."""
     ordered = in_order(rows)
+    columns = [column for column in COLUMNS if console.width >= column.from_width]
+    names = min(max(len(plain(name)) for name in rows["implementation"]), LONGEST_NAME)
     for case, group in ordered.groupby("case", sort=False):
-        for place, row in enumerate(group.itertuples()):
-            shown.add_row(Text(plain(str(case)) if not place else ""), *_cells(row, group, baseline))
-        shown.add_section()
-    return shown
+        console.print(Text(plain(str(case)), style="bold"))
+        shown = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
+        for column in columns:
+            width = names if column.heading == "implementation" else column.width
+            shown.add_column(column.heading, justify=column.justify, width=width, overflow="fold")
+        for row in group.itertuples():
+            cells = _cells(row, group, baseline)
+            shown.add_row(*(cells[column.heading] for column in columns))
+        console.print(shown)
+        console.print()
 
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
@@ -87,17 +114,17 @@ def mark(rank: Any, tied: Any) -> str:
     return FASTEST if rank == 0 else (TIE if tied is True else "")
 
 
-def _cells(row: Any, group: pd.DataFrame, baseline: str | None) -> list[Text]:
-    return [
-        Text(plain(row.implementation)),
-        Text(row.status, style=MARKS.get(row.status, BROKEN_STYLE)),
-        Text(show(row.median_ns, "time")),
-        Text(interval(row.low_ns, row.high_ns, "time"), style="dim"),
-        Text(show(speedup(row, group, baseline), "ratio")),
-        Text(show(row.tflop_s, "rate")),
-        Text(show(row.share_of_budget, "plain")),
-        Text(mark(row.rank, row.tied) or _short(row.reason), style="bold"),
-    ]
+def _cells(row: Any, group: pd.DataFrame, baseline: str | None) -> dict[str, Text]:
+    return {
+        "implementation": Text(plain(row.implementation)),
+        "status": Text(row.status, style=MARKS.get(row.status, BROKEN_STYLE)),
+        "median": Text(show(row.median_ns, "time")),
+        "95% interval": Text(interval(row.low_ns, row.high_ns, "time"), style="dim"),
+        "speed-up": Text(show(speedup(row, group, baseline), "ratio")),
+        "rate": Text(show(row.tflop_s, "rate")),
+        "error/budget": Text(show(row.share_of_budget, "plain")),
+        "": Text(mark(row.rank, row.tied) or _short(row.reason), style="bold"),
+    }
 
 
 def _short(reason: str) -> str:

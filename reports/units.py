@@ -15,7 +15,7 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "rate": ((1e-3, "GFLOP/s"), (1.0, "TFLOP/s"), (1e3, "PFLOP/s")),
     "traffic": ((1e-3, "MB/s"), (1.0, "GB/s"), (1e3, "TB/s")),
     "ratio": ((1.0, "x"),),
-    "intensity": ((1.0, "FLOP/B"),),
+    "energy": ((1e-3, "mJ"), (1.0, "J"), (1e3, "kJ")),
     "plain": ((1.0, ""),),
 }
 """Kind of quantity to its units, each with its size in the unit that is kept (ns, B, TFLOP/s, GB/s, 1)."""

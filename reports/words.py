@@ -17,7 +17,7 @@ from reports.data import BROKEN, NOT_RUN, table, timed
 from reports.units import count, digits, interval, length, listed, show
 
 WIDE = 0.05
-"""Half an interval over the median, above which a timing counts as disturbed."""
+"""Half an interval over the median, above which a timing spreads widely."""
 FEW = 6
 """Below six samples even the whole range is no 95% interval of the median."""
 LONGEST_REASON = 240
@@ -264,6 +264,9 @@ def _not_run(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
 def _trust(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
     usable = timed(rows)
     yield from _spread(usable)
+    disturbed = rows.loc[rows["disturbance"].fillna("") != "", "disturbance"]
+    for disturbance, number in disturbed.value_counts().head(3).items():
+        yield f"{count(int(number), 'timing')} disturbed: {plain(str(disturbance))}."
     untimed = rows[(rows["status"] == "PASSED") & rows["median_ns"].isna()]
     if not untimed.empty:
         yield f"{count(len(untimed), 'record')} that agree with the oracle were not timed."
@@ -291,8 +294,8 @@ def _spread(usable: pd.DataFrame) -> Iterable[str]:
         f"the typical interval is ±{digits(100 * half.median(), 2)}%. "
         "Where two intervals overlap, it is called a tie."
     )
-    if disturbed := int((half > WIDE).sum()):
-        yield f"{count(disturbed, 'timing')} of {len(usable):,} were disturbed (interval beyond ±{WIDE:.0%})."
+    if wide := int((half > WIDE).sum()):
+        yield f"{count(wide, 'timing')} of {len(usable):,} spread widely (interval beyond ±{WIDE:.0%})."
     if few := int((samples < FEW).sum()):
         yield f"{count(few, 'timing')} have fewer than {FEW} samples: their range covers less than 95%."
 

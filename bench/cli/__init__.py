@@ -1,1 +1,1 @@
-"""The commands of ``python -m bench``, one file each."""
+"""The command line: one file a command, loaded when it is called."""

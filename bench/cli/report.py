@@ -31,7 +31,7 @@ class Unusable(click.ClickException):
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
 @click.option("--reference", metavar="NAME", help="The implementation that speed-ups are measured against.")
-def report(
+def command(
     runs: tuple[Path, ...], baseline: Path | None, output: Path | None, form: str, reference: str | None
 ) -> None:
     """Render stored runs (folders or run.jsonl files) for people.

@@ -2,7 +2,8 @@
 
 Format history (``SCHEMA``; readers refuse a newer one and say so):
 
-1. One header line, then one line a record.
+1. One header line, then one line a record. A later record of the same case and
+   implementation stands for the earlier one (it holds its samples too).
 """
 
 import math
@@ -141,13 +142,19 @@ class Measurement(Kept, frozen=True, kw_only=True):
 
     `stopped` says what ended the sampling: ``interval`` (narrow enough),
     ``budget`` (time ran out) or ``count``. `inside` says what the timed region
-    held. `threads` is 0 where the device is no CPU.
+    held. `threads` is 0 where the device is no CPU. `host_ns` is the time in which
+    the call returns to the host, where that is not the time of the call itself;
+    `saved_bytes` is what the forward keeps for the backward; `energy_j` is that of
+    one call, where the device counts it.
     """
 
     samples_ns: tuple[float, ...]
     calls: int
     warmup_ns: tuple[float, ...] = ()
     first_call_ns: float | None = None
+    host_ns: float | None = None
+    saved_bytes: int | None = None
+    energy_j: float | None = None
     clock: str
     cache: str
     inside: str = "call"
@@ -164,6 +171,14 @@ class Measurement(Kept, frozen=True, kw_only=True):
     def interval_ns(self) -> tuple[float, float]:
         """Distribution-free 95% interval of the median, from order statistics."""
         return median_interval(self.samples_ns)
+
+
+class Conditions(Kept, frozen=True, kw_only=True):
+    """The machine before and after a case was timed, and what disturbed it ('' where nothing did)."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    disturbance: str = ""
 
 
 class Environment(Kept, frozen=True, kw_only=True):
@@ -188,6 +203,15 @@ class Environment(Kept, frozen=True, kw_only=True):
         return sha256(msgspec.json.encode(self.hard, order="sorted")).hexdigest()[:12]
 
 
+class Peaks(Kept, frozen=True, kw_only=True):
+    """FLOP/s by dtype and bytes/s of one device; `source` says who measured or published them."""
+
+    device: str
+    flops_per_s: dict[str, float]
+    bytes_per_s: float
+    source: str
+
+
 class Record(Kept, frozen=True, kw_only=True):
     """What became of one case with one implementation; a status whose fields don't fit is refused."""
 
@@ -198,6 +222,7 @@ class Record(Kept, frozen=True, kw_only=True):
     seed: int = 0
     agreement: Agreement | None = None
     measurement: Measurement | None = None
+    conditions: Conditions | None = None
     notes: tuple[str, ...] = ()
     wall_s: float = 0.0
 
@@ -212,8 +237,6 @@ class Record(Kept, frozen=True, kw_only=True):
             return None
         if not self.reason:
             return f"{self.status} needs a reason"
-        if self.status is Status.WRONG:
-            return None
         if self.measurement is not None:
             return f"{self.status} can't have a measurement"
         if self.status in (Status.UNSUPPORTED, Status.UNAVAILABLE) and self.agreement is not None:
@@ -242,6 +265,7 @@ class Header(Kept, frozen=True, kw_only=True, omit_defaults=False):
     seed: int
     environment: Environment
     command: str = ""
+    peaks: Peaks | None = None
     timed: bool = True
 
 

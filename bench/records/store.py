@@ -140,7 +140,8 @@ def read_run(path: Path) -> Run:
             records.append(msgspec.json.decode(line, type=Record))
         except (msgspec.DecodeError, ValueError) as error:
             damaged.append(f"line {number}: {error}")
-    return Run(header=header, records=tuple(records), damaged=tuple(damaged), path=str(path))
+    latest = {record.key: record for record in records}  # a refined record stands for the earlier one
+    return Run(header=header, records=tuple(latest.values()), damaged=tuple(damaged), path=str(path))
 
 
 def _header(file: Path, line: bytes) -> Header:

@@ -1,1 +1,17 @@
 """Which cases: axes, products, presets, TOML files."""
+
+from bench.sweeps.errors import SweepError
+from bench.sweeps.limits import Limits
+from bench.sweeps.options import OverrideOption, override_options
+from bench.sweeps.sweep import FROM_OPTIONS, Sweep, load_sweep, sweep_names
+
+__all__ = [
+    "FROM_OPTIONS",
+    "Limits",
+    "OverrideOption",
+    "Sweep",
+    "SweepError",
+    "load_sweep",
+    "override_options",
+    "sweep_names",
+]

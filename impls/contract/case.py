@@ -57,8 +57,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def _problem(self) -> str | None:
         for name in ("batch", "q_heads", "kv_heads", "q_len", "kv_len", "head_dim", "v_head_dim"):
-            if getattr(self, name) < 1:
-                return f"{name} must be 1 or more, not {getattr(self, name)}"
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                return f"{name} must be a whole number, 1 or more, not {getattr(self, name)!r}"
         if self.q_heads % self.kv_heads:
             return f"kv_heads {self.kv_heads} does not divide q_heads {self.q_heads}"
         for name, allowed in _CHOICES:
@@ -100,12 +100,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def phase(self) -> str:
-        """``decode`` (one query a row), ``prefill`` (M = N), ``chunk`` (M < N) or ``cross`` (M > N)."""
-        if self.q_len == 1:
-            return "decode"
-        if self.q_len == self.kv_len:
-            return "prefill"
-        return "chunk" if self.q_len < self.kv_len else "cross"
+        """``decode`` (one query a row), ``prefill`` (M = N), ``chunk`` (M < N) or ``cross`` (M > N).
+
+        Packed documents of several phases are ``mixed``.
+        """
+        if not isinstance(self.layout, Packed):
+            return _phase(self.q_len, self.kv_len)
+        phases = {_phase(segment.q_len, segment.k_len) for segment in self.segments}
+        return phases.pop() if len(phases) == 1 else "mixed"
 
     @property
     def features(self) -> frozenset[str]:
@@ -179,7 +181,10 @@ def parse_case(text: str) -> Case:
     """The case that an id names; raises CaseError naming the part that is wrong."""
     fields: dict[str, object] = {}
     for part in text.strip().split("-"):
-        fields |= _field(part, text)
+        found = _field(part, text)
+        if again := fields.keys() & found.keys():
+            raise CaseError(f"case id {text!r}: {part!r} says {min(again)} a second time")
+        fields |= found
     fields.setdefault("kv_heads", fields.get("q_heads"))
     fields.setdefault("v_head_dim", fields.get("head_dim"))
     needed = ("q_heads", "q_len", "kv_len", "head_dim")
@@ -207,6 +212,14 @@ def _field(part: str, text: str) -> dict[str, object]:
         return {"mask": parse_mask(part)}
     except ValueError as error:
         raise CaseError(f"case id {text!r}: {part!r} is not a part of a case id ({error})") from error
+
+
+def _phase(q_len: int, kv_len: int) -> str:
+    if q_len == 1:
+        return "decode"
+    if q_len == kv_len:
+        return "prefill"
+    return "chunk" if q_len < kv_len else "cross"
 
 
 def _plain(value: float) -> str:

@@ -47,6 +47,10 @@ class Layout(msgspec.Struct, frozen=True, tag_field="layout"):
         """The segments, in the order of batch rows and positions."""
         raise NotImplementedError
 
+    def stored_keys(self, batch: int, kv_len: int) -> int:
+        """Keys for which memory is held, over the batch: padding and unfilled places too."""
+        return batch * kv_len
+
 
 class Dense(Layout, frozen=True, tag="dense"):
     """One row of keys for each batch row, all of them real."""
@@ -100,7 +104,7 @@ class Packed(Layout, frozen=True, tag="packed"):
     def problem(self, batch: int, q_len: int, kv_len: int) -> str | None:
         if batch != 1:
             return f"{self.spec}: packed documents share one batch row, batch is {batch}"
-        if len(self.q_lengths) != len(self.kv_lengths):
+        if not self.q_lengths or len(self.q_lengths) != len(self.kv_lengths):
             return f"{self.spec}: {len(self.q_lengths)} query lengths, {len(self.kv_lengths)} key lengths"
         if min(self.q_lengths + self.kv_lengths) < 0:
             return f"{self.spec}: a length is 0 or more"
@@ -138,6 +142,9 @@ class Cache(Layout, frozen=True, tag="cache"):
     def segments(self, batch: int, q_len: int, kv_len: int) -> tuple[Segment, ...]:
         return _filled(self.fills, q_len)
 
+    def stored_keys(self, batch: int, kv_len: int) -> int:
+        return batch * self.capacity
+
 
 class Paged(Layout, frozen=True, tag="paged"):
     """Keys in pages of `page` tokens from one pool, found through a block table (vLLM)."""
@@ -156,6 +163,10 @@ class Paged(Layout, frozen=True, tag="paged"):
 
     def segments(self, batch: int, q_len: int, kv_len: int) -> tuple[Segment, ...]:
         return _filled(self.fills, q_len)
+
+    def stored_keys(self, batch: int, kv_len: int) -> int:
+        """Pages that a rectangular block table ``[batch, ceil(kv_len / page)]`` names, as keys."""
+        return batch * -(-kv_len // self.page) * self.page
 
 
 AnyLayout = Dense | Padded | Packed | Cache | Paged

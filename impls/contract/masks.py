@@ -11,15 +11,10 @@ from typing import Any
 
 import msgspec
 
+from impls.contract.blocks import block_keys_seen, block_pairs
+from impls.contract.sums import clamped_sum
+
 INF = "inf"
-
-
-def clamped_sum(start: int, count: int, top: int) -> int:
-    """Sum of ``clamp(start + i, 0, top)`` for i in ``range(count)``, in closed form."""
-    low = min(max(-start, 0), count)
-    high = min(max(top - start, low), count)
-    rising = (high - low) * (2 * start + low + high - 1) // 2
-    return rising + (count - high) * max(top, 0)
 
 
 def everywhere(position: Any, key: Any) -> Any:
@@ -49,12 +44,31 @@ class Mask(msgspec.Struct, frozen=True, tag_field="mask"):
         raise NotImplementedError
 
     def key_range(self, position: int, keys: int) -> tuple[int, int]:
-        """Half-open range outside which the query at `position` sees nothing of `keys` keys."""
+        """Half-open range outside which the query at `position` sees nothing of `keys` keys.
+
+        Neither end falls from one position to the next, so that the ranges of the first
+        and the last of several queries bound those between.
+        """
         return 0, keys
+
+    def sees_any(self, position: int, keys: int) -> bool:
+        """Whether the query at `position` sees one of `keys` keys at all."""
+        low, high = self.key_range(position, keys)
+        return low < high
 
     def pairs(self, queries: int, keys: int, offset: int) -> int:
         """Exact number of visible pairs of one segment."""
         raise NotImplementedError
+
+    def keys_seen(self, queries: int, keys: int, offset: int) -> int:
+        """Exact number of keys of one segment that at least one of its queries sees.
+
+        Here for rules whose visible keys are one run a query, without a gap from a query to the next.
+        """
+        if not queries:
+            return 0
+        low, high = self.key_range(offset, keys)[0], self.key_range(offset + queries - 1, keys)[1]
+        return max(high - low, 0)
 
 
 class Full(Mask, frozen=True, tag="full"):
@@ -188,18 +202,14 @@ class Blocks(Mask, frozen=True, tag="blocks"):
     def key_range(self, position: int, keys: int) -> tuple[int, int]:
         return (0, min(max(position + 1, 0), keys)) if self.causal else (0, keys)
 
+    def sees_any(self, position: int, keys: int) -> bool:
+        return self.pairs(1, keys, position) > 0
+
     def pairs(self, queries: int, keys: int, offset: int) -> int:
-        total = 0
-        for query_block in range(offset // self.size, (offset + queries - 1) // self.size + 1):
-            first = max(query_block * self.size, offset)
-            rows = min((query_block + 1) * self.size, offset + queries) - first
-            for key_block in range(-(-keys // self.size)):
-                if not self.block_visible(query_block, key_block):
-                    continue
-                start = key_block * self.size
-                width = min(self.size, keys - start)
-                total += clamped_sum(first + 1 - start, rows, width) if self.causal else rows * width
-        return total
+        return block_pairs(self, queries, keys, offset)
+
+    def keys_seen(self, queries: int, keys: int, offset: int) -> int:
+        return block_keys_seen(self, queries, keys, offset)
 
 
 AnyMask = Full | Causal | Window | Prefix | Blocks

@@ -3,8 +3,10 @@
 const AB = {};
 AB.data = JSON.parse(document.getElementById("payload").textContent);
 
-for (const column of Object.values(AB.data.columns))
-  if (column.codes === 0) column.codes = new Uint8Array(AB.data.count);
+for (const [name, column] of Object.entries(AB.data.columns)) {
+  if (column === null) AB.data.columns[name] = new Array(AB.data.count).fill(null);
+  else if (column.codes === 0) column.codes = new Uint8Array(AB.data.count);
+}
 
 /* One value of a row; text columns are codes into their values. */
 AB.get = (name, row) => {

@@ -170,15 +170,21 @@
         ...fact("rate", show(get("tflop_s", row), "rate")),
         ...(get("rank", row) === null
           ? []
-          : AB.data.roofs.flatMap((roof) =>
-              fact(
-                `share of ${roof.label}`,
-                `${AB.digits((100 * get("tflop_s", row)) / roof.tflop_s)}% of the rate, ${AB.digits((100 * get("gb_s", row)) / roof.gb_s)}% of the traffic`,
-              ),
-            )),
+          : AB.data.roofs
+              .filter((roof) => roof.dtype === get("dtype", row))
+              .flatMap((roof) =>
+                fact(
+                  `share of ${roof.label}`,
+                  `${AB.digits((100 * get("tflop_s", row)) / roof.tflop_s)}% of the rate, ${AB.digits((100 * get("gb_s", row)) / roof.gb_s)}% of the traffic`,
+                ),
+              )),
         ...fact("traffic", show(get("gb_s", row), "traffic")),
         ...fact("peak memory", show(get("peak_bytes", row), "bytes")),
+        ...fact("saved for backward", show(get("saved_bytes", row), "bytes")),
         ...fact("first call", show(get("first_call_ns", row), "time")),
+        ...fact("host", show(get("host_ns", row), "time")),
+        ...fact("energy", show(get("energy_j", row), "energy")),
+        ...fact("disturbed", get("disturbance", row)),
         ...fact("clock", get("clock", row)),
         ...fact("error/budget", show(get("share_of_budget", row), "plain")),
         ...fact("worst", worst),

@@ -36,9 +36,8 @@
     const xs = data.flatMap((trace) => trace.x),
       ys = data.flatMap((trace) => trace.y),
       [left, right] = padded(xs);
-    const roofs = AB.data.roofs.length
-      ? AB.data.roofs
-      : [{ label: "best seen in these runs", tflop_s: top, gb_s: traffic }];
+    const known = AB.data.roofs.filter((roof) => !AB.hidden.get("dtype").has(roof.dtype));
+    const roofs = known.length ? known : [{ label: "best seen in these runs", tflop_s: top, gb_s: traffic }];
     const shapes = roofs.map((roof, place) => {
       const ridge = Math.min(Math.max((roof.tflop_s / roof.gb_s) * 1000, 10 ** left), 10 ** right);
       return {

@@ -11,6 +11,7 @@ from bench.records.schema import (
     Agreement,
     Check,
     Comparison,
+    Conditions,
     Environment,
     Header,
     KnownLimit,
@@ -269,7 +270,6 @@ def nasty() -> Run:
             status=Status.WRONG,
             reason="not finite",
             agreement=agreement(rng, other, share=math.nan),
-            measurement=measurement(rng, other, Speed("x", 1, 1)),
         ),
         Record(
             case=other,
@@ -285,6 +285,7 @@ def nasty() -> Run:
             status=Status.PASSED,
             agreement=agreement(rng, other),
             measurement=Measurement(samples_ns=(0.0,), calls=1, clock="perf_counter", cache="warm"),
+            conditions=Conditions(before={}, after={}, disturbance=NASTY),
         ),
         Record(case=other, implementation="unchecked", status=Status.PASSED, agreement=Agreement(comparisons=())),
     ]

@@ -33,7 +33,7 @@ def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS, heads=8):
                     status=Status.WRONG if bad else Status.PASSED,
                     reason="differs" if bad else "",
                     agreement=agreement(rng, case, share=9.0 if bad else None),
-                    measurement=measured,
+                    measurement=None if bad else measured,
                 )
             )
     cases = [record.case for record in records]

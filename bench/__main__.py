@@ -1,0 +1,59 @@
+"""``python -m bench COMMAND``."""
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "list": "implementations, whether they can run here, and why not",
+    "check": "is it right: compare implementations with the oracle",
+    "run": "check, time, store and report a sweep",
+    "sweep": "the cases of a sweep, their cost, and how long a run would take",
+    "mask": "what a mask or a layout lets a query see, as a picture",
+    "codegen": "what the compiler makes of a Triton kernel for GPUs that aren't here",
+    "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",
+}
+"""Every command and what it does; the file of the same name in bench/cli holds it."""
+
+
+class LazyGroup(click.Group):
+    """Loads a command's file only when that command is called, so that help is instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"bench.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from difflib import get_close_matches
+
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if near := get_close_matches(args[0], COMMANDS, n=2):
+                raise click.UsageError(f"{error.message} Did you mean {' or '.join(near)}?", ctx) from error
+            raise
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start with: python -m bench run --sweep smoke",
+)
+def main() -> None:
+    """Which attention implementation is right, and which is fastest, for my shapes on my machine?"""
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m bench")

@@ -1,0 +1,197 @@
+"""Is it right: one implementation on one case, over all input families, with side effects watched."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter_ns
+
+import msgspec
+import torch
+from torch import Tensor
+
+from bench.agreement.compare import compare
+from bench.agreement.effects import effects
+from bench.agreement.families import FAMILIES
+from bench.agreement.hints import gradient_hint, hint, lse_hint, same_as_before
+from bench.agreement.inputs import applies, make_inputs
+from bench.agreement.observe import CudaStreams, global_state, observe, restored
+from bench.agreement.oracle import Expectation, Oracle
+from bench.agreement.properties import PROPERTIES, try_properties
+from bench.agreement.rows import restricted
+from bench.agreement.smaller import probe, small
+from bench.records.schema import Agreement, Check, Comparison, KnownLimit
+from impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The agreement, and how long the very first call of this case took (compilation included)."""
+
+    agreement: Agreement
+    first_call_ns: float
+
+
+def check(
+    implementation: Implementation,
+    case: Case,
+    oracle: Oracle,
+    *,
+    seed: int = 0,
+    families: Sequence[str] = tuple(FAMILIES),
+    properties: Sequence[str] = tuple(PROPERTIES),
+) -> Checked:
+    """Compare `implementation` with the oracle on `case`; raises Refusal where it can't do the case.
+
+    Side effects are watched on the first of `families`; properties, and the side effects that need
+    several inputs, are tried on a small case of the same kind, and only where the calls before are in order.
+    """
+    if reason := implementation.supports(case, oracle.device):
+        raise Refusal(reason)
+    if case.dropout:
+        return _by_statistics(implementation, case, oracle.device, seed)
+    with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):
+        return _check(implementation, case, oracle, seed, families, properties)
+
+
+def _check(
+    implementation: Implementation,
+    case: Case,
+    oracle: Oracle,
+    seed: int,
+    families: Sequence[str],
+    properties: Sequence[str],
+) -> Checked:
+    guarded = replace(implementation, prepare=_putting_back(implementation.prepare))
+    comparisons: list[Comparison] = []
+    given: list[Tensor] = []
+    checks: tuple[Check, ...] = ()
+    first_call_ns = 0.0
+    for family, shaped in plan(case, families, implementation):
+        wanted = oracle.expect(shaped, family, seed)
+        inputs = _differentiable(restricted(make_inputs(shaped, family, seed, oracle.device), wanted.rows))
+        start = perf_counter_ns()
+        with (guarded if checks else implementation).bound(inputs) as call:
+            if not checks:
+                timed = _FirstCall(call, start, oracle.device)
+                seen = observe(timed, inputs, CudaStreams() if oracle.device == "cuda" else None)
+                outputs, checks, first_call_ns = seen.outputs, seen.checks, timed.first_call_ns
+                if not checks[0].ok:
+                    return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)
+            else:
+                outputs = call()
+            comparisons += _compared(inputs, outputs, family, wanted, () if family == "views" else given)
+            given.append(outputs.out.detach())
+    little = small(case, implementation, oracle.device)
+    checks += effects(guarded, little, oracle, seed)
+    checks += try_properties(guarded, little, oracle, seed, properties)
+    limits = tuple(_limits(implementation, comparisons))
+    return Checked(Agreement(comparisons=tuple(comparisons), checks=checks, known_limits=limits), first_call_ns)
+
+
+def _putting_back(prepare: Callable[[Inputs], Call]) -> Callable[[Inputs], Call]:
+    """`prepare` whose calls leave the settings of the process as they were: one finding must not become many."""
+
+    def prepare_guarded(inputs: Inputs) -> Call:
+        state, call = global_state(), prepare(inputs)
+
+        def guarded() -> Outputs:
+            outputs = call()
+            restored(state)
+            return outputs
+
+        return guarded
+
+    return prepare_guarded
+
+
+def plan(
+    case: Case, families: Sequence[str], implementation: Implementation | None = None
+) -> Iterator[tuple[str, Case]]:
+    """Which case each family runs on: the case itself for ``normal``, a lighter one for the rest if it is large.
+
+    Without an implementation, what any of them may need.
+    """
+    strided = implementation is None or "strided" in implementation.features
+    for family in families:
+        if family == "normal":
+            yield family, case
+        elif applies(family, case) and (family != "views" or strided):
+            yield family, probe(case)
+
+
+class _FirstCall:
+    """A call whose first time is noted, from when its preparation began until its device was done."""
+
+    def __init__(self, call: Call, start_ns: int, device: str) -> None:
+        self.call, self.start_ns, self.device = call, start_ns, device
+        self.first_call_ns = 0.0
+
+    def __call__(self) -> Outputs:
+        outputs = self.call()
+        if not self.first_call_ns:
+            if self.device != "cpu":
+                torch.accelerator.synchronize()
+            self.first_call_ns = perf_counter_ns() - self.start_ns
+        return outputs
+
+
+def _differentiable(inputs: Inputs) -> Inputs:
+    """The same tensors as leaves of a graph, where the case has a backward."""
+    if inputs.dout is not None:
+        for x in (inputs.q, inputs.k, inputs.v):
+            x.requires_grad_()
+    return inputs
+
+
+def _compared(
+    inputs: Inputs, outputs: Outputs, family: str, wanted: Expectation, given: Sequence[Tensor]
+) -> Iterator[Comparison]:
+    """Each output that is there against its target; a failure gets a hint. `given` are outputs of other inputs."""
+    rows, targets = wanted.rows, wanted.targets
+    found = compare("out", family, outputs.out, targets["out"], rows)
+    if not found.ok:
+        words = same_as_before(given, outputs.out) or hint(inputs, rows, outputs.out, targets["out"])
+        found = msgspec.structs.replace(found, hint=words)
+    yield found
+    if outputs.lse is not None:
+        found = compare("lse", family, outputs.lse, targets["lse"], rows)
+        if not found.ok:
+            found = msgspec.structs.replace(found, hint=lse_hint(outputs.lse, rows, targets["lse"]))
+        yield found
+    if inputs.dout is not None:
+        grads = gradients(inputs, outputs)
+        for name, grad in grads.items():
+            found = compare(name, family, grad, targets[name], rows if name == "dq" else None)
+            if not found.ok:
+                found = msgspec.structs.replace(found, hint=gradient_hint(inputs, rows, name, grad, targets[name]))
+            yield found
+
+
+def gradients(inputs: Inputs, outputs: Outputs) -> dict[str, Tensor]:
+    """dq, dk and dv of the output's graph (0 where it does not reach an input); Refusal where there is none."""
+    if outputs.out.grad_fn is None:
+        raise Refusal("its output carries no graph, so that it has no backward")
+    leaves = (inputs.q, inputs.k, inputs.v)
+    grads = torch.autograd.grad(outputs.out, leaves, inputs.dout, materialize_grads=True)
+    return dict(zip(("dq", "dk", "dv"), grads, strict=True))
+
+
+def _limits(implementation: Implementation, comparisons: Sequence[Comparison]) -> Iterator[KnownLimit]:
+    """Declared limits on families that were run, and whether each was seen."""
+    ran = dict.fromkeys(comparison.family for comparison in comparisons)
+    for family, reason in implementation.known_limits.items():
+        if family in ran:
+            seen = any(not c.ok for c in comparisons if c.family == family)
+            yield KnownLimit(family=family, reason=reason, seen=seen)
+
+
+def _by_statistics(implementation: Implementation, case: Case, device: str, seed: int) -> Checked:
+    """What dropout leaves to judge: no oracle can foresee a single call."""
+    from bench.agreement.dropout import check_dropout
+
+    start = perf_counter_ns()
+    implementation.run(make_inputs(case, "normal", seed, device))
+    if device == "cuda":
+        torch.cuda.synchronize()
+    first_call_ns = float(perf_counter_ns() - start)
+    checks = check_dropout(implementation, case, seed=seed, device=device)
+    return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)

@@ -1,0 +1,58 @@
+"""One output against its target: errors, budgets, where it is worst."""
+
+import torch
+from torch import Tensor
+
+from bench.agreement.cells import cell_norms
+from bench.agreement.oracle import Target
+from bench.records.schema import Comparison, real
+
+
+def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor | None) -> Comparison:
+    """Judge `got`; `rows` are the query rows that the target holds, None where it holds everything.
+
+    Every element must be finite where it has to be, the unjudged rows included.
+    An expected -inf (the LSE of an empty row) must be -inf. The L2 error is that
+    of the cell which stands worst against its budget, relative to what was expected there.
+    """
+    judged = got if rows is None else got[:, :, rows.to(got.device)]
+    judged, expected = judged.detach().double().cpu(), target.expected
+    error = absolute_error(judged, expected)
+    place = int(error.argmax()) if error.numel() else 0
+    here = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), error.shape))
+    index = list(here)
+    if rows is not None:
+        index[2] = int(rows[index[2]])
+    l2, l2_budget = _worst_cell(error, target)
+    wanted = expected.isfinite()
+    return Comparison(
+        output=output,
+        family=family,
+        max_error=real(float(error.max())) if error.numel() else 0.0,
+        max_budget=target.max_budget,
+        l2_error=real(l2),
+        l2_budget=l2_budget,
+        worst_index=tuple(index),
+        expected=real(float(expected[here])),
+        got=real(float(judged[here])),
+        finite=bool(judged[wanted].isfinite().all()) and (output == "lse" or bool(got.isfinite().all())),
+        judged=error.numel(),
+        outside=int((error > target.max_budget).sum()),
+    )
+
+
+def absolute_error(judged: Tensor, expected: Tensor) -> Tensor:
+    """Elementwise; inf where one of the two is not finite and the other is not the same."""
+    wanted = expected.isfinite()
+    same = (judged == expected) & ~wanted
+    error = torch.where(wanted, (judged - expected).abs(), torch.where(same, 0.0, torch.inf))
+    return torch.where(error.isnan(), torch.inf, error)
+
+
+def _worst_cell(error: Tensor, target: Target) -> tuple[float, float]:
+    """Relative L2 error and budget of the worst cell; absolute ones where nothing but 0 was expected."""
+    errors = cell_norms(error)
+    shares = torch.where(errors > 0, errors / target.l2_budgets, 0.0).flatten()
+    worst = int(shares.nan_to_num(torch.inf).argmax())
+    norm = float(target.norms.flatten()[worst]) or 1.0
+    return float(errors.flatten()[worst]) / norm, float(target.l2_budgets.flatten()[worst]) / norm

@@ -1,0 +1,88 @@
+"""Side effects that show only when something around the call changes; tried on a small case.
+
+- another default dtype: an intermediate that takes it changes the result;
+- allocations that hold NaN: memory that is read before it is written shows;
+- other values in the same memory, prepared anew: a result kept by address shows;
+  one kept by shape shows as well, and in every family after the first.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from bench.agreement.compare import compare
+from bench.agreement.inputs import make_inputs
+from bench.agreement.observe import bits, verdict
+from bench.agreement.oracle import Expectation, Oracle
+from bench.records.schema import Check
+from impls.contract import Call, Case, Implementation
+
+
+def effects(implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> tuple[Check, ...]:
+    """The three checks of this module on `case`, which should be small."""
+    inputs = make_inputs(case, "normal", seed, oracle.device)
+    with implementation.bound(inputs) as call:
+        plain = call().out
+        wanted = oracle.expect(case, "normal", seed)
+        checks = [_default_dtype(call, plain, wanted), _unwritten(call, plain)]
+    return (*checks, _fresh(implementation, case, oracle, seed))
+
+
+def _default_dtype(call: Call, plain: Tensor, wanted: Expectation) -> Check:
+    """The result stays right, and of its dtype, whatever ``torch.get_default_dtype()`` is."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        out = call().out
+    except (RuntimeError, TypeError) as error:
+        words = f"with float64 as the default dtype it raises {type(error).__name__}: {str(error).splitlines()[0]}"
+        return verdict("default dtype", words)
+    finally:
+        torch.set_default_dtype(before)
+    if out.dtype != plain.dtype:
+        return verdict("default dtype", f"with float64 as the default dtype the output is {out.dtype}")
+    right = [compare("out", "normal", x, wanted.targets["out"], wanted.rows).ok for x in (out, plain)]
+    lost = right == [False, True]
+    return verdict("default dtype", "with float64 as the default dtype the result is wrong" if lost else "")
+
+
+def _unwritten(call: Call, plain: Tensor) -> Check:
+    """No NaN comes out when every ``torch.empty`` is full of it."""
+    with _filled_allocations():
+        out = call().out
+    holes = int((out.isnan() & ~plain.isnan()).sum())
+    words = f"{holes} elements come from memory that nothing wrote (torch.empty)"
+    return verdict("memory written", words if holes else "")
+
+
+@contextmanager
+def _filled_allocations() -> Iterator[None]:
+    """``torch.empty`` fills with NaN here, a service of torch's deterministic mode."""
+    mode = torch.get_deterministic_debug_mode()
+    filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # set on the module
+    torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]  # as above
+    torch.set_deterministic_debug_mode("warn")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]  # as above
+
+
+def _fresh(implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> Check:
+    """New values in the very same tensors, prepared anew, give the new values' result."""
+    inputs = make_inputs(case, "normal", seed, oracle.device)
+    first = implementation.run(inputs).out.clone()
+    others = make_inputs(case, "normal", seed + 1, oracle.device).tensors()
+    with torch.no_grad():
+        for name, x in inputs.tensors().items():
+            x.copy_(others[name])
+    second = implementation.run(inputs).out
+    wanted = oracle.expect(case, "normal", seed + 1)
+    if compare("out", "normal", second, wanted.targets["out"], wanted.rows).ok:
+        return verdict("fresh results", "")
+    stale = torch.equal(bits(first), bits(second))
+    words = "the result of the values before: it was cached" if stale else "a wrong result"
+    return verdict("fresh results", f"with other values in the same tensors it gives {words}")

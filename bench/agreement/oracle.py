@@ -1,0 +1,144 @@
+"""What an output must be, and how far it may be off: the oracle's results with budgets from the twins.
+
+The budget of an output is twice the error of the worse of two honest
+low-precision twins on the very same inputs, judged by the same oracle, plus a
+rounding floor. Nothing is tuned by hand.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import torch
+from torch import Tensor
+
+from bench.agreement.cells import cell_norms
+from bench.agreement.inputs import make_inputs
+from bench.agreement.rounding import VARIANCE
+from bench.agreement.rows import judged_rows, restricted
+from bench.agreement.twin import eager, flash
+from impls.contract import Case, Inputs
+from impls.reference import reference
+from impls.tensors import TORCH_DTYPES
+
+TWIN_FACTOR = 2.0
+FLOOR_ULPS = 2.0
+SIGMAS = 4.0
+"""How many standard deviations of rounded scores are granted where they exceed what the twins happened to show."""
+
+VERSION = 2
+"""Part of the name of a stored expectation; raise it when what is stored changes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One output: float64 values, the budget of the largest error, and those of the cells' L2 errors.
+
+    `l2_budgets` and `norms` have the shape that :func:`bench.agreement.cells.cell_norms`
+    gives for `expected`: absolute norms, so that an expected 0 has a budget too.
+    """
+
+    expected: Tensor
+    max_budget: float
+    l2_budgets: Tensor
+    norms: Tensor
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one case must give for one family and seed; `rows` ``[R]`` are the judged query rows."""
+
+    rows: Tensor
+    targets: dict[str, Target]
+
+
+def expectation(case: Case, family: str, seed: int, device: str) -> Expectation:
+    """Compute what `case` must give; slow for large cases, so ask an :class:`Oracle`."""
+    return expect_of(make_inputs(case, family, seed, device), judged_rows(case, seed))
+
+
+def expect_of(inputs: Inputs, rows: Tensor) -> Expectation:
+    """What these very inputs must give on `rows` ``[R]``, gradients included where they hold one."""
+    here = rows.to(inputs.q.device)
+    inputs = restricted(inputs, here)
+    true = reference(inputs, here)
+    low = (flash(inputs, here), eager(inputs, here))
+    targets = {}
+    for name in ("out", "lse", "dq", "dk", "dv"):
+        expected = getattr(true, name)
+        if expected is not None:
+            dtype = "fp32" if name == "lse" else inputs.case.dtype
+            variance = low[0][name + VARIANCE]
+            targets[name] = _target(expected, [twin[name] for twin in low], variance, dtype)
+    return Expectation(rows.cpu(), targets)
+
+
+def _target(true: Tensor, lows: list[Tensor], variance: Tensor, dtype: str) -> Target:
+    finite = true.isfinite()
+    scale = torch.where(finite, true, 0.0)
+    eps = torch.finfo(TORCH_DTYPES[dtype]).eps
+    norms = cell_norms(scale)
+    worst, worst_norms = torch.zeros((), dtype=torch.float64, device=true.device), torch.zeros_like(norms)
+    for low in lows:
+        error = torch.where(finite, low.double() - true, 0.0)
+        if error.isfinite().all():  # a form that overflows here sets no budget; the flash form never does
+            worst = torch.maximum(worst, error.abs().max())
+            worst_norms = torch.maximum(worst_norms, cell_norms(error))
+    variance = torch.where(finite, variance, 0.0)
+    largest = max(TWIN_FACTOR * float(worst), SIGMAS * float(variance.max()) ** 0.5)
+    budgets = torch.maximum(TWIN_FACTOR * worst_norms, _likely_norms(variance))
+    return Target(
+        expected=true.cpu(),
+        max_budget=largest + FLOOR_ULPS * eps * float(scale.abs().max()),
+        l2_budgets=(budgets + eps * norms).cpu(),
+        norms=norms.cpu(),
+    )
+
+
+def _likely_norms(variance: Tensor) -> Tensor:
+    """The norm of each cell that independent errors of this variance stay within at `SIGMAS`.
+
+    The square of the norm has mean ``sum(var)`` and standard deviation ``sqrt(2 sum(var ** 2))`` over
+    rows; the factor makes a cell that one row rules come out at `SIGMAS` standard deviations.
+    """
+    rows = variance.double().flatten(3).sum(-1) if variance.ndim == 4 else variance.double()
+    mean, spread = cell_norms(rows.sqrt(), like=variance.shape).square(), cell_norms(rows, like=variance.shape)
+    return (mean + (SIGMAS**2 - 1) * spread).sqrt()
+
+
+class Oracle:
+    """Expectations, each computed once and kept in `folder`, so that implementations share them."""
+
+    def __init__(self, folder: Path | None = None, device: str = "cpu") -> None:
+        self.folder, self.device = folder, device
+        self._compute = lru_cache(maxsize=64)(self._find)
+
+    def expect(self, case: Case, family: str, seed: int) -> Expectation:
+        """What `case` must give for this family and seed; ``views`` has the values of ``normal``."""
+        return self._compute(case, "normal" if family == "views" else family, seed)
+
+    def _find(self, case: Case, family: str, seed: int) -> Expectation:
+        if self.folder is None:
+            return expectation(case, family, seed, self.device)
+        name = sha256(f"{VERSION}|{case.id}|{family}|{seed}".encode()).hexdigest()[:32]
+        path = self.folder / f"{name}.pt"
+        if path.exists():
+            return _load(path)
+        found = expectation(case, family, seed, self.device)
+        _save(found, path)
+        return found
+
+
+def _save(found: Expectation, path: Path) -> None:
+    """Store whole or not at all: other processes may read meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        torch.save((found.rows, {name: vars(target) for name, target in found.targets.items()}), file)
+    Path(file.name).replace(path)
+
+
+def _load(path: Path) -> Expectation:
+    rows, targets = torch.load(path, mmap=True)
+    return Expectation(rows, {name: Target(**fields) for name, fields in targets.items()})

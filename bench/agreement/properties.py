@@ -1,0 +1,275 @@
+"""What must hold whatever the values: each property relates calls to each other, on a small case.
+
+Budgets. Two calls that must agree are each within the budget B of the same true
+value, so they may differ by 2 B and no more; a sum of calls by the sum of their
+budgets. Where a property fixes the value itself (V of ones), B alone counts.
+Determinism and batch invariance compare bits.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import msgspec
+import torch
+from torch import Tensor
+
+from bench.agreement.compare import compare
+from bench.agreement.inputs import make_inputs
+from bench.agreement.observe import bits
+from bench.agreement.oracle import Expectation, Oracle, Target, expect_of
+from bench.agreement.rows import visible_rows
+from bench.records.schema import Check
+from impls.contract import Case, Causal, Dense, Full, Implementation, Inputs, Outputs, Paged
+from impls.tensors import repeat_heads
+
+ROWS = 64
+"""Rows on which a property is judged."""
+
+STRANGE = 8.0
+"""Standard deviation of the values put where nobody may look."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One implementation on one small case: its inputs and what it gave for them."""
+
+    implementation: Implementation
+    case: Case
+    oracle: Oracle
+    seed: int
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The case's normal inputs."""
+        return make_inputs(self.case, "normal", self.seed, self.oracle.device)
+
+    @cached_property
+    def wanted(self) -> Expectation:
+        """What the oracle wants for them."""
+        return self.oracle.expect(self.case, "normal", self.seed)
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """What the implementation gave for them."""
+        return self.run(self.inputs)
+
+    @cached_property
+    def generator(self) -> torch.Generator:
+        """Draws for the variants, the same for every implementation."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def run(self, inputs: Inputs) -> Outputs:
+        """Prepare and call; without a graph."""
+        return self.implementation.run(inputs)
+
+    def can(self, case: Case) -> bool:
+        """Whether the implementation takes `case`."""
+        return self.implementation.supports(case, self.oracle.device) is None
+
+    def noise(self, like: Tensor, scale: float = 1.0) -> Tensor:
+        """Normal values shaped as `like`."""
+        return (torch.randn(like.shape, generator=self.generator) * scale).to(like)
+
+
+def causality(trial: Trial) -> str | None:
+    """Keys and values that the first half of the queries may not see change nothing for them."""
+    case, inputs = trial.case, trial.inputs
+    if isinstance(case.layout, Paged):
+        return None
+    rows = torch.arange(max(1, case.q_len // 2), device=inputs.q.device)
+    hidden = ~visible_rows(case, rows)[:, 0].any(1)
+    if not bool(hidden.any()):
+        return None
+    k, v = inputs.k.clone(), inputs.v.clone()
+    for x, scale in ((k, 1.0), (v, STRANGE)):
+        seen = x[:, :, : case.kv_len]
+        seen[:] = torch.where(hidden[:, None, :, None], trial.noise(seen, scale), seen)
+    some = rows[:: -(-len(rows) // ROWS)].cpu()
+    target = expect_of(inputs, some).targets["out"]
+    changed = trial.run(replace(inputs, k=k, v=v)).out
+    return _unequal(changed, trial.outputs.out[:, :, some], target, some, "when hidden keys and values change")
+
+
+def key_permutation(trial: Trial) -> str | None:
+    """Keys moved together with their values change nothing where no mask or bias knows their places."""
+    case, inputs = trial.case, trial.inputs
+    if not (isinstance(case.mask, Full) and isinstance(case.layout, Dense)) or case.bias == "alibi":
+        return None
+    order = torch.randperm(case.kv_len, generator=trial.generator).to(inputs.k.device)
+    bias = None if inputs.bias is None else inputs.bias[..., order]
+    moved = trial.run(replace(inputs, k=inputs.k[:, :, order], v=inputs.v[:, :, order], bias=bias)).out
+    return _same_as_before(trial, moved, "when keys and values are permuted")
+
+
+def ones(trial: Trial) -> str | None:
+    """Weights sum to 1: where every value is 1, so is every output (0 for a row that sees no key)."""
+    if trial.case.sinks:
+        return None
+    inputs = replace(trial.inputs, v=torch.ones_like(trial.inputs.v), dout=None)
+    rows = trial.wanted.rows[:ROWS]
+    target = expect_of(inputs, rows).targets["out"]
+    found = compare("out", "ones", trial.run(inputs).out, target, rows)
+    return "" if found.ok else f"V of ones gives {found.got} at {found.worst_index}, not {found.expected}"
+
+
+def linearity(trial: Trial) -> str | None:
+    """out(V + W) = out(V) + out(W); V and W are small integers, so that their sum is exact."""
+    inputs, rows = replace(trial.inputs, dout=None), trial.wanted.rows[:ROWS]
+    v, w = (trial.noise(inputs.v, 4.0).round().clamp(-64, 64) for _ in range(2))
+    outs, targets = [], []
+    for values in (v + w, v, w):
+        each = replace(inputs, v=values)
+        outs.append(trial.run(each).out)
+        targets.append(expect_of(each, rows).targets["out"])
+    parts = (outs[1].double() + outs[2].double())[:, :, rows]
+    whole = replace(
+        targets[0],
+        expected=parts.cpu(),
+        max_budget=sum(t.max_budget for t in targets),
+        l2_budgets=torch.stack([t.l2_budgets for t in targets]).sum(0),
+    )
+    found = compare("out", "linearity", outs[0], whole, rows)
+    return "" if found.ok else _words(found, "out(V + W) is not out(V) + out(W)")
+
+
+def grouping(trial: Trial) -> str | None:
+    """Grouped heads give what the same heads, repeated, give."""
+    case = msgspec.structs.replace(trial.case, kv_heads=trial.case.q_heads)
+    if trial.case.groups == 1 or not trial.can(case):
+        return None
+    k, v = (repeat_heads(x, trial.case.groups) for x in (trial.inputs.k, trial.inputs.v))
+    repeated = trial.run(replace(trial.inputs, case=case, k=k, v=v)).out
+    return _same_as_before(trial, repeated, "when the heads of a group are repeated instead of shared")
+
+
+def split_merge(trial: Trial) -> str | None:
+    """Two runs over parts of the keys, merged by their LSE, give the run over all of them."""
+    case, inputs = trial.case, trial.inputs
+    cut = _cut(case)
+    if cut is None or case.sinks or case.bias == "alibi" or trial.outputs.lse is None:
+        return None
+    ends = ((0, cut, Full()), (cut, case.kv_len, case.mask))
+    parts = []
+    for low, high, mask in ends:
+        part = msgspec.structs.replace(case, kv_len=high - low, mask=mask)
+        if not trial.can(part):
+            return None
+        bias = None if inputs.bias is None else inputs.bias[..., low:high]
+        k, v = inputs.k[:, :, low:high], inputs.v[:, :, low:high]
+        parts.append(trial.run(replace(inputs, case=part, k=k, v=v, bias=bias)))
+    lses = torch.stack([_lse(part) for part in parts])
+    shares = torch.softmax(lses, dim=0).unsqueeze(-1)
+    merged = sum(share * part.out.double() for share, part in zip(shares, parts, strict=True))
+    assert isinstance(merged, Tensor), "there are two parts"
+    apart = float((parts[0].out.double() - parts[1].out.double()).abs().max())
+    # An error e of one LSE moves a share by e / 4 at most.
+    slack = 0.5 * apart * trial.wanted.targets["lse"].max_budget
+    return _same_as_before(trial, merged, "when two halves of the keys are merged by their LSE", slack)
+
+
+def _cut(case: Case) -> int | None:
+    """Where the keys may be split such that the left part is seen whole by every query."""
+    if not isinstance(case.layout, Dense) or case.kv_len < 2:
+        return None
+    if isinstance(case.mask, Full):
+        return case.kv_len // 2
+    hidden = case.kv_len - case.q_len
+    return hidden if isinstance(case.mask, Causal) and hidden > 0 else None
+
+
+def _lse(outputs: Outputs) -> Tensor:
+    assert outputs.lse is not None, "the whole gave one"
+    return outputs.lse.double()
+
+
+def backward_determinism(trial: Trial) -> str | None:
+    """The same backward twice gives the same bits; atomics in dq are a common and legal reason why not."""
+    if trial.inputs.dout is None:
+        return None
+    first, second = _gradients(trial), _gradients(trial)
+    differ = [name for name in first if not torch.equal(bits(first[name]), bits(second[name]))]
+    return f"the same backward twice differs in {', '.join(differ)}" if differ else ""
+
+
+def _gradients(trial: Trial) -> dict[str, Tensor]:
+    inputs = trial.inputs
+    q, k, v = (x.detach().requires_grad_() for x in (inputs.q, inputs.k, inputs.v))
+    out = trial.run(replace(inputs, q=q, k=k, v=v)).out
+    grads = torch.autograd.grad(out, (q, k, v), inputs.dout, materialize_grads=True)
+    return dict(zip(("dq", "dk", "dv"), grads, strict=True))
+
+
+def batch_invariance(trial: Trial) -> str | None:
+    """A row alone gives the bits that it gives within a batch."""
+    case = msgspec.structs.replace(trial.case, batch=3) if isinstance(trial.case.layout, Dense) else None
+    if case is None or not trial.can(case):
+        return None
+    batch = replace(make_inputs(case, "normal", trial.seed, trial.oracle.device), dout=None)
+    tensors = {name: x[1:2] for name, x in batch.tensors().items() if name not in ("alibi_slopes", "sinks")}
+    alone = trial.run(replace(batch, case=msgspec.structs.replace(case, batch=1), **tensors)).out
+    different = int((bits(alone) != bits(trial.run(batch).out[1:2])).sum())
+    return f"{different} of {alone.numel()} elements of a row change with the batch around it" if different else ""
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property by name; one that is not required is reported and no more."""
+
+    about: str
+    holds: Callable[[Trial], str | None]
+    required: bool = True
+
+
+PROPERTIES: dict[str, Property] = {
+    "causality": Property("what is hidden changes nothing", causality),
+    "key permutation": Property("keys with their values may stand in any order", key_permutation),
+    "ones": Property("V of ones gives ones", ones),
+    "linearity": Property("the output is linear in V", linearity),
+    "grouping": Property("grouped heads equal repeated heads", grouping),
+    "split-merge": Property("parts merged by LSE equal the whole", split_merge),
+    "backward determinism": Property("the same backward twice gives the same bits", backward_determinism, False),
+    "batch invariance": Property("a row alone equals the row in a batch, bit for bit", batch_invariance, False),
+}
+
+
+def try_properties(
+    implementation: Implementation, case: Case, oracle: Oracle, seed: int, names: Sequence[str]
+) -> tuple[Check, ...]:
+    """One check for each of `names` that says something about `case`, which should be small."""
+    trial = Trial(implementation, case, oracle, seed)
+    checks = []
+    for name in names:
+        problem = PROPERTIES[name].holds(trial)
+        if problem is not None:
+            detail = f"{problem} (on {case.id})" if problem else ""
+            checks.append(Check(name=name, ok=not problem, required=PROPERTIES[name].required, detail=detail))
+    return tuple(checks)
+
+
+def _same_as_before(trial: Trial, got: Tensor, when: str, slack: float = 0.0) -> str:
+    """'' where `got` is what the trial's own inputs gave, within two budgets."""
+    rows = trial.wanted.rows
+    return _unequal(got, trial.outputs.out[:, :, rows], trial.wanted.targets["out"], rows, when, slack)
+
+
+def _unequal(got: Tensor, other: Tensor, target: Target, rows: Tensor, when: str, slack: float = 0.0) -> str:
+    per_cell = got[:, :, rows].numel() / target.l2_budgets.numel()
+    doubled = replace(
+        target,
+        expected=other.detach().double().cpu(),
+        max_budget=2 * target.max_budget + slack,
+        l2_budgets=2 * target.l2_budgets + slack * per_cell**0.5,
+    )
+    found = compare("out", "property", got, doubled, rows)
+    return "" if found.ok else _words(found, f"the output changes {when}")
+
+
+def _words(found: object, what: str) -> str:
+    from bench.records.schema import Comparison
+
+    assert isinstance(found, Comparison), "compare gives one"
+    return (
+        f"{what}: by {float(found.max_error):.3g} at {found.worst_index} (budget {found.max_budget:.3g}), "
+        f"relative L2 {float(found.l2_error):.3g} (budget {found.l2_budget:.3g})"
+    )

@@ -1,0 +1,121 @@
+"""How far independent rounding errors carry an output, to first order: the variance of each element.
+
+A twin shows one draw of its errors. Where a few weights decide an element, that
+draw may be lucky, and another honest kernel's is not; the variance has no luck.
+Each rounding is uniform over an ulp (variance ``ulp ** 2 / 12``):
+
+- a score carries two in the dtype (the product, its scaling), and so does each
+  ``dP = dout . v`` and ``delta = dout . out`` of the backward; sums over head_dim
+  or keys, taken in float32 one term after the other, add their own;
+- a row's LSE, and so its weights in common, carries float32 roundings of its size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impls.contract import Case
+
+VARIANCE = "_variance"
+
+Low = dict[str, Tensor]
+"""Results by name: `out` ``[B, Hq, R, Dv]``, `lse` ``[B, Hq, R]``, and with a gradient dq, dk and dv.
+
+The flash form adds the variance of each, shaped like it and named ``out_variance`` and so on.
+"""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows, heads folded over their group: ``[B, Hkv, G * R, ...]``; float32 copies of what was rounded."""
+
+    case: Case
+    slots: slice
+    q: Tensor
+    dout: Tensor | None
+    bias: Tensor | None
+    sinks: Tensor | None
+    hidden: Tensor
+    dtype: torch.dtype
+
+    def shaped(self, x: Tensor) -> Tensor:
+        """``[B, Hkv, G * R, n]`` as ``[B, Hq, R, n]``."""
+        return x.unflatten(2, (self.case.groups, -1)).flatten(1, 2)
+
+    def folded(self, x: Tensor) -> Tensor:
+        """``[B, Hq, R, n]`` as ``[B, Hkv, G * R, n]``."""
+        return x.unflatten(1, (self.case.kv_heads, self.case.groups)).flatten(2, 3)
+
+
+@dataclass(frozen=True)
+class RoundingErrors:
+    """Of a chunk's masked scores and weights ``[B, Hq, R, N]`` with their LSE ``[B, Hq, R, 1]``."""
+
+    chunk: Chunk
+    k: Tensor
+    v: Tensor
+    scores: Tensor
+    weights: Tensor
+    lse: Tensor
+
+    def _ulp2(self, sizes: Tensor, left: Tensor, right: Tensor, width: int) -> Tensor:
+        """Variance of dot products over `width`: of their own size, or of their terms where these cancel."""
+        eps, single = torch.finfo(self.chunk.dtype).eps, torch.finfo(torch.float32).eps
+        lengths = left.square().sum(-1, keepdim=True) @ right.square().sum(-1).unsqueeze(-2)
+        return (eps**2 / 6 + single**2 * width / 36) * torch.maximum(sizes.square(), lengths / width)
+
+    @property
+    def score(self) -> Tensor:
+        """Variance of each score; 0 for hidden ones."""
+        chunk, case = self.chunk, self.chunk.case
+        q = chunk.q * case.score_scale
+        ulp2 = self._ulp2(chunk.folded(self.scores.clamp(min=-1e30)), q, self.k, case.head_dim)
+        return torch.where(self.weights > 0, chunk.shaped(ulp2), 0.0)
+
+    @property
+    def common(self) -> Tensor:
+        """Relative variance that all weights of a row share: ``[B, Hq, R, 1]``."""
+        single = torch.finfo(torch.float32).eps
+        lse = torch.where(self.lse.isfinite(), self.lse, 0.0)
+        return single**2 / 12 * (self.chunk.case.kv_len + 4 * lse.square())
+
+    def of_forward(self, out: Tensor) -> Low:
+        """``d out = sum_j p_j (v_j - out) ds_j`` and ``d lse = sum_j p_j ds_j``."""
+        chunk, single = self.chunk, torch.finfo(torch.float32).eps
+        shares = self.weights.square() * self.score
+        total, folded = shares.sum(-1, keepdim=True), chunk.folded(shares)
+        mean, square = chunk.shaped(folded @ self.v), chunk.shaped(folded @ self.v.square())
+        moved = (square - 2 * out * mean + out.square() * total).clamp(min=0.0)
+        summing = out.square() * self.common + single**2 / 24 * self.v.square().mean()
+        return {
+            "out" + VARIANCE: moved + torch.where(total > 0, summing, 0.0),
+            "lse" + VARIANCE: (total + self.common).squeeze(-1),
+        }
+
+    def of_backward(self, dscores: Tensor, products: Tensor, out: Tensor, sums: Low) -> Low:
+        """``dS_j = p_j (dP_j - delta)``: errors of p and dP are each key's own, those of delta the row's.
+
+        `dscores` and `products` (dP) are folded, ``[B, Hkv, G * R, N]``; the variances of dk and dv are
+        added to `sums`.
+        """
+        chunk, case, width = self.chunk, self.chunk.case, self.chunk.case.v_head_dim
+        eps, single = torch.finfo(chunk.dtype).eps, torch.finfo(torch.float32).eps
+        assert chunk.dout is not None, "a backward has a gradient"
+        weights, score, common = (chunk.folded(x) for x in (self.weights, self.score, self.common))
+        if case.softcap is not None:
+            score = score * (1 + 4 / case.softcap**2)
+        changed = score + common + eps**2 / 6
+        terms = chunk.dout * chunk.folded(out)
+        delta = terms.sum(-1, keepdim=True).square()
+        # From a rounded output, whose weights carry what is common to the row, over scores that moved it.
+        delta = (eps**2 / 6) * torch.maximum(delta, terms.square().sum(-1, keepdim=True)) + common * delta
+        delta = delta + single**2 * width / 36 * terms.square().sum(-1, keepdim=True)
+        delta = delta + (dscores.square() * score).sum(-1, keepdim=True)
+        own = weights.square() * self._ulp2(products, chunk.dout, self.v, width) + dscores.square() * changed
+        scale2 = case.score_scale**2
+        shared = (weights @ self.k).square() * delta
+        spread = own + weights.square() * delta
+        sums["dk" + VARIANCE] += scale2 * (spread.transpose(-1, -2) @ chunk.q.square())
+        sums["dv" + VARIANCE] += (weights.square() * changed).transpose(-1, -2) @ chunk.dout.square()
+        return {"dq" + VARIANCE: chunk.shaped(scale2 * (own @ self.k.square() + shared))}

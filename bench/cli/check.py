@@ -1,0 +1,83 @@
+"""``check``: agreement only."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from bench.cli.session import UsageError, common_options, exit_code, progress, session, verdict_lines
+from bench.cli.sweep_options import chosen_sweep
+from bench.life import Settings
+from bench.records.schema import Record, as_json
+from bench.run import run_sweep
+from bench.sweeps import Sweep
+from impls.contract import CaseError, parse_case
+
+EXAMPLES = """\b
+Examples:
+  python -m bench check --impl my_kernel.py:attention
+  python -m bench check --impl sdpa_flash --sweep quick --json result.jsonl
+  python -m bench check --impl masked_fill --case b1-h4-kv2-s64-d32-causal-bf16 --seed 7
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@common_options
+@click.option("--case", "case_ids", multiple=True, metavar="ID", help="Check this case and no sweep; repeatable.")
+@click.option("--families", metavar="A,B", help="Input families to run; all without it.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the records there, one a line; - is stdout.")
+def command(
+    names: tuple[str, ...],
+    device: str,
+    seed: int,
+    timeout_s: float | None,
+    case_ids: tuple[str, ...],
+    families: str | None,
+    json_file: str | None,
+    **sweep_arguments: str | None,
+) -> None:
+    """Is it right? Compare implementations with the float64 oracle.
+
+    Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
+    """
+    sweep = _cases(case_ids) if case_ids else chosen_sweep(sweep_arguments, "smoke")
+    settings = Settings(seed=seed, families=_families(families), timed=False)
+    records: list[Record] = []
+    with (
+        session(names, device, sweep, timeout_s) as here,
+        progress(len(sweep.cases) * len(here.names), "checking") as step,
+    ):
+        for record in run_sweep(sweep.cases, here.names, here.pool, settings, keep=records.append):
+            step(record)
+    if json_file:
+        _write(json_file, records)
+    for line in verdict_lines(records, device):
+        click.echo(line, err=json_file == "-")
+    raise SystemExit(exit_code(records))
+
+
+def _cases(case_ids: tuple[str, ...]) -> Sweep:
+    try:
+        return Sweep("cases", tuple(parse_case(case_id) for case_id in case_ids))
+    except CaseError as error:
+        raise UsageError(str(error)) from error
+
+
+def _families(text: str | None) -> tuple[str, ...]:
+    from bench.agreement.families import FAMILIES
+
+    chosen = tuple(word.strip() for word in text.split(",")) if text else tuple(FAMILIES)
+    if unknown := [family for family in chosen if family not in FAMILIES]:
+        raise UsageError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
+    return chosen
+
+
+def _write(json_file: str, records: list[Record]) -> None:
+    lines = b"".join(as_json(record) + b"\n" for record in records)
+    if json_file == "-":
+        sys.stdout.buffer.write(lines)
+        return
+    try:
+        Path(json_file).write_bytes(lines)
+    except OSError as error:
+        raise UsageError(f"can't write {json_file}: {error.strerror}") from error

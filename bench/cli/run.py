@@ -1,0 +1,199 @@
+"""``run``: check, time, store, report."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+
+import click
+
+from bench.agreement.families import FAMILIES
+from bench.cli.session import (
+    Session,
+    UsageError,
+    common_options,
+    exit_code,
+    progress,
+    session,
+    verdict_lines,
+)
+from bench.cli.sweep_options import chosen_sweep
+from bench.life import Settings, Spent
+from bench.records.schema import Peaks, Run
+from bench.records.store import RunWriter, StoreError, read_run
+from bench.refine import refine
+from bench.run import run_sweep
+from bench.sweeps import Sweep
+from bench.timing.rounds import Effort
+
+EXAMPLES = """\b
+Examples:
+  python -m bench run --sweep quick
+  python -m bench run --sweep quick --impl sdpa_flash --impl my_kernel.py:attention --out runs/mine
+  python -m bench run --sweep full --out runs/full --resume
+"""
+
+EXIT_INTERRUPTED = 130
+
+
+@click.command(epilog=EXAMPLES)
+@common_options
+@click.option("--out", metavar="DIR", help="Folder for the run; runs/DATE-SWEEP without it.")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run in --out.")
+@click.option("--reference", metavar="NAME", help="The implementation that speed-ups are against.")
+@click.option(
+    "--time-budget", metavar="10m", help="Time in all; what is left goes to wide intervals and close contests."
+)
+@click.option(
+    "--interval", default=1.0, show_default=True, help="Half-width of the 95% interval to reach, in percent."
+)
+@click.option("--budget", "budget_s", default=0.5, show_default=True, help="Seconds to sample one implementation.")
+def command(
+    names: tuple[str, ...],
+    device: str,
+    seed: int,
+    timeout_s: float | None,
+    out: str | None,
+    resume: bool,
+    reference: str | None,
+    time_budget: str | None,
+    interval: float,
+    budget_s: float,
+    **sweep_arguments: str | None,
+) -> None:
+    """Check, time, store and report a sweep; a wrong implementation is never timed.
+
+    Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
+    """
+    started = perf_counter()
+    sweep = chosen_sweep(sweep_arguments, "quick")
+    if resume and not out:
+        raise UsageError("--resume needs --out, the folder of the run to go on with")
+    folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user
+    until_s = started + _seconds(time_budget) if time_budget else None
+    effort = Effort(interval=interval / 100, budget_s=budget_s)
+    spent = Spent()
+    with session(names, device, sweep, timeout_s) as here:
+        peaks = Peaking(here, sweep)
+        settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, peaks=peaks)
+        if reference is not None and reference not in here.names:
+            raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
+        interrupted = _run(here, sweep, folder, settings, spent, resume=resume, until_s=until_s)
+    run = read_run(folder)
+    _show(run, folder, reference, spent, perf_counter() - started)
+    raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
+
+
+class Peaking:
+    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
+
+    def __init__(self, here: Session, sweep: Sweep) -> None:
+        self.here, self.dtypes = here, tuple(sorted({case.dtype for case in sweep.cases}))
+        self.known: Peaks | None = None
+
+    def __call__(self, again: bool) -> Peaks:
+        """The peaks; with `again`, the better of those and of a new measurement."""
+        if self.known is None or again:
+            self.known = self.here.pool.oracle.ask("peaks", self.here.environment, self.dtypes, again)
+        return self.known
+
+
+def _seconds(text: str) -> float:
+    from bench.sweeps.limits import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise UsageError(f"--time-budget {text!r}: {error}") from error
+
+
+def _run(
+    here: Session,
+    sweep: Sweep,
+    folder: Path,
+    settings: Settings,
+    spent: Spent,
+    *,
+    resume: bool,
+    until_s: float | None,
+) -> bool:
+    """Run what is left of the sweep into `folder`; True where Ctrl-C ended it."""
+    assert settings.peaks is not None, "a run that times knows its peaks"
+    try:
+        with (
+            stopping() as stop,
+            RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
+        ):
+            total = len(sweep.cases) * len(here.names)
+            with progress(total, "running", done=len(writer.done)) as step:
+                for record in run_sweep(
+                    sweep.cases,
+                    here.names,
+                    here.pool,
+                    settings,
+                    done=writer.done,
+                    keep=writer.append,
+                    spent=spent,
+                ):
+                    step(record)
+                    if stop:
+                        return True
+            return bool(until_s and _refined(here, writer, settings, spent, until_s, stop))
+    except StoreError as error:
+        raise UsageError(str(error)) from error
+
+
+def _refined(
+    here: Session, writer: RunWriter, settings: Settings, spent: Spent, until_s: float, stop: list[int]
+) -> bool:
+    """Spend what is left of the time budget on the cases that need it; True where Ctrl-C ended it."""
+    click.echo("refining the widest intervals and the closest contests until the time is spent", err=True)
+    for _ in refine(read_run(writer.folder).records, here.pool, settings, until_s, writer.append, spent):
+        if stop:
+            break
+    return bool(stop)
+
+
+@contextmanager
+def stopping() -> Iterator[list[int]]:
+    """A list that Ctrl-C fills: the record in hand is finished first; a second Ctrl-C ends at once."""
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        click.echo("stopping after the record in hand (Ctrl-C again to stop at once)", err=True)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: float) -> None:
+    """The table, what is wrong, where the time went, and the path of the report last."""
+    from rich.console import Console
+
+    from reports.html import write_report
+    from reports.terminal import render_run
+
+    device = run.header.environment.device
+    console = Console(highlight=False)
+    render_run(run, console, reference)
+    report = folder / "report.html"
+    start = perf_counter()
+    write_report([run], report, reference_implementation=reference)
+    reporting_s = perf_counter() - start
+    for line in verdict_lines(run.records, device):
+        click.echo(line)
+    rest_s = wall_s - spent.expecting_s - spent.checking_s - spent.timing_s
+    click.echo(
+        f"{wall_s:.1f} s: oracle {spent.expecting_s:.1f} s, checks {spent.checking_s:.1f} s, "
+        f"timing {spent.timing_s:.1f} s, report {reporting_s:.1f} s, start-up and the rest {rest_s:.1f} s",
+        err=True,
+    )
+    click.echo(f"report: {report}")

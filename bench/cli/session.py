@@ -1,0 +1,193 @@
+"""What ``check`` and ``run`` share: implementations found, workers started, progress told."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from bench.cli.sweep_options import sweep_options
+from bench.records.environment import environment
+from bench.records.schema import Environment, Header, Peaks, Record, Status
+from bench.sweeps import Sweep
+from bench.timing.process import Pool, pool
+from bench.timing.status import WorkerFailure
+from bench.timing.worker import Description, Unusable
+
+DEVICES = ("cpu", "cuda")
+SET_UP_TIMEOUT_S = 120.0
+CASE_TIMEOUT_S = 120.0
+EXIT_USAGE = 2
+EXIT_NOTHING = 3
+JUDGED_WRONG = frozenset({Status.WRONG, Status.ERROR, Status.CRASHED, Status.TIMEOUT, Status.OUT_OF_MEMORY})
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class UsageError(click.ClickException):
+    """One clear line and exit 2."""
+
+    exit_code = EXIT_USAGE
+
+
+def common_options(command: F) -> F:
+    """The options of every command that runs implementations over a sweep."""
+    for option in (
+        click.option(
+            "--timeout",
+            "timeout_s",
+            type=float,
+            help="Seconds a step of a case may take. [default: the sweep's, or 120]",
+        ),
+        click.option("--seed", default=0, show_default=True, help="Seed of the inputs and of the order."),
+        click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
+        click.option(
+            "--impl",
+            "names",
+            multiple=True,
+            metavar="NAME|FILE.py:FUNCTION",
+            help="An implementation, or your own function; repeat it for several. Without it: all that run here.",
+        ),
+    ):
+        command = option(command)
+    return sweep_options(command)
+
+
+@dataclass(frozen=True)
+class Session:
+    """Workers for the implementations that can run here, and the machine they run on."""
+
+    pool: Pool
+    implementations: tuple[Description, ...]
+    environment: Environment
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the implementations, in order."""
+        return tuple(one.name for one in self.implementations)
+
+    def header(self, sweep: Sweep, seed: int, peaks: Peaks) -> Header:
+        """The first line of a run of `sweep`."""
+        return Header(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            sweep=sweep.name,
+            cases=tuple(case.id for case in sweep.cases),
+            implementations=self.names,
+            seed=seed,
+            environment=self.environment,
+            command=" ".join(["python -m bench", *sys.argv[1:]]),
+            peaks=peaks,
+        )
+
+
+@contextmanager
+def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | None) -> Iterator[Session]:
+    """Find the implementations (all that run on `device` without names) and start the oracle's worker.
+
+    Without a time-out the sweep's own limit holds. Raises UsageError for a name or a device that isn't there.
+    """
+    if device not in DEVICES:
+        raise UsageError(f"unknown device {device!r}: there are {' and '.join(DEVICES)}")
+    if timeout_s is not None and timeout_s <= 0:
+        raise UsageError(f"--timeout must be more than 0 seconds, not {timeout_s:g}")
+    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
+        try:
+            found = workers.oracle.ask("describe", tuple(dict.fromkeys(names)), timeout_s=SET_UP_TIMEOUT_S)
+            facts = workers.oracle.ask("machine", timeout_s=SET_UP_TIMEOUT_S)
+        except WorkerFailure as error:
+            raise UsageError(f"can't look at the implementations: {error}") from error
+        for answer in (*found, facts):
+            if isinstance(answer, Unusable):
+                raise UsageError(answer.message)
+        chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
+        yield Session(workers, chosen, environment(device, facts))
+
+
+def told(record: Record) -> str:
+    """One line about a record."""
+    line = f"{record.case.id}  {record.implementation}  {record.status}"
+    if record.measurement is not None:
+        from reports.units import show
+
+        line += f"  {show(record.measurement.median_ns, 'time')}"
+    return line + (f"  {record.reason}" if record.reason else "")
+
+
+@contextmanager
+def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
+    """A bar with the time left on a terminal, plain lines otherwise; both on stderr."""
+    if not sys.stderr.isatty():
+        count = done
+
+        def line(record: Record) -> None:
+            nonlocal count
+            count += 1
+            click.echo(f"[{count}/{total}] {told(record)}", err=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("elapsed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, completed=done)
+
+        def step(record: Record) -> None:
+            bar.advance(task)
+            bar.update(task, description=f"{what} {record.case.id} {record.implementation}")
+            if record.status in JUDGED_WRONG:
+                bar.console.print(told(record), style="red", highlight=False, soft_wrap=True, markup=False)
+
+        yield step
+
+
+def exit_code(records: Sequence[Record]) -> int:
+    """0 all agree, 1 some disagree or broke, 3 nothing was checked."""
+    if any(record.status in JUDGED_WRONG for record in records):
+        return 1
+    return 0 if any(record.status is Status.PASSED for record in records) else EXIT_NOTHING
+
+
+def repeat_command(record: Record, device: str) -> str:
+    """The command that repeats the check of one record alone."""
+    from shlex import join
+
+    words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed)]
+    return join(["python", "-m", "bench", "check", *words, *(["--device", device] if device != "cpu" else [])])
+
+
+def verdict_lines(records: Sequence[Record], device: str) -> Iterator[str]:
+    """What is wrong, each with the command that repeats it; then one line that sums up."""
+    wrong = [record for record in records if record.status in JUDGED_WRONG]
+    for record in wrong:
+        yield f"{record.status} {record.implementation} on {record.case.id}"
+        yield f"  {record.reason}"
+        yield f"  repeat: {repeat_command(record, device)}"
+    passed = sum(record.status is Status.PASSED for record in records)
+    refused = len(records) - passed - len(wrong)
+    if not passed and not wrong:
+        yield f"nothing was checked: {refused} refused"
+        yield from dict.fromkeys(f"  {record.implementation}: {record.reason}" for record in records)
+        return
+    yield f"{passed} agree, {len(wrong)} disagree or broke, {refused} can't be done" + (
+        "" if wrong else " - every result is within the oracle's budget"
+    )

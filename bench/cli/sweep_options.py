@@ -1,0 +1,38 @@
+"""``--sweep`` and an option for each axis and limit, by one decorator."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from bench.sweeps import FROM_OPTIONS, Sweep, SweepError, load_sweep, override_options, sweep_names
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def sweep_options(command: F) -> F:
+    """Add ``--sweep NAME|FILE.toml`` and the overrides; their values arrive as keyword arguments."""
+    text = f"{', '.join(sweep_names())}, or a file. Without it, options below make a sweep of their own."
+    return click.option("--sweep", "sweep_name", metavar="NAME|FILE.toml", help=text)(override(command))
+
+
+def override(command: F) -> F:
+    """Add the overrides alone."""
+    for option in reversed(override_options):
+        command = click.option(option.flag, option.key, metavar=option.metavar, help=option.help)(command)
+    return command
+
+
+def chosen_sweep(arguments: Mapping[str, str | None], default: str) -> Sweep:
+    """The sweep that the options name; raises click.UsageError with one line.
+
+    Without ``--sweep``, options that say an axis (``--q-len 128:1024:x2 --gqa 1,4``) make
+    a sweep of their own; limits alone bound the default one.
+    """
+    overrides = {key: value for key, value in arguments.items() if value is not None and key != "sweep_name"}
+    says_axis = any(not key.startswith("max_") for key in overrides)
+    name = arguments.get("sweep_name") or (FROM_OPTIONS if says_axis else default)
+    try:
+        return load_sweep(name, overrides)
+    except SweepError as error:
+        raise click.UsageError(str(error)) from error

@@ -1,0 +1,219 @@
+"""What happens to one case, step by step; every way to end becomes a record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import msgspec
+
+from bench.records.schema import Agreement, Conditions, Measurement, Peaks, Record, Status
+from bench.timing.conditions import Watch
+from bench.timing.process import Pool
+from bench.timing.rounds import Contestant, Effort, contest
+from bench.timing.status import RemoteError, WorkerFailure, status_of
+from bench.timing.worker import CheckAnswer, CloseAnswer, OpenAnswer
+from impls.contract import Case, cost
+
+ROOF_MARGIN = 1.25
+"""A rate this far above the device's own matrix product is no result: peaks vary by less from run to run."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to check and how long to time; `timed` False stops after the check.
+
+    A disturbed contest is held again at most `remeasure` times. `peaks` gives the
+    device's measured peaks (measured again with True): a time that beats them is no result.
+    """
+
+    seed: int = 0
+    families: tuple[str, ...] = ()
+    timed: bool = True
+    effort: Effort = field(default_factory=Effort)
+    remeasure: int = 1
+    peaks: Callable[[bool], Peaks] | None = None
+
+
+@dataclass
+class Spent:
+    """Where the wall time of a run went, in seconds."""
+
+    expecting_s: float = 0.0
+    checking_s: float = 0.0
+    timing_s: float = 0.0
+
+
+class Life:
+    """What happens to one case; every way to end becomes a record in :meth:`record`."""
+
+    def __init__(self, case: Case, pool: Pool, settings: Settings, spent: Spent) -> None:
+        self.case, self.pool, self.settings, self.spent = case, pool, settings, spent
+        self.checked: dict[str, CheckAnswer] = {}
+        self.ready: dict[str, OpenAnswer] = {}
+        self.wall_s: dict[str, float] = {}
+        self.prior: dict[str, Measurement] = {}
+        self.conditions: Conditions | None = None
+
+    def expect(self) -> WorkerFailure | None:
+        """Have the oracle compute what the case must give; what went wrong with that."""
+        start = perf_counter()
+        try:
+            self.pool.oracle.ask("expect", self.case, self.settings.seed, self.settings.families)
+        except WorkerFailure as error:
+            return error
+        finally:
+            self.spent.expecting_s += perf_counter() - start
+        return None
+
+    def check(self, name: str) -> Record:
+        """Compare with the oracle."""
+        start = perf_counter()
+        try:
+            answer = self.pool.worker(name).ask("check", self.case, self.settings.seed, self.settings.families)
+        except WorkerFailure as error:
+            return self.record(name, error=error)
+        finally:
+            self.wall_s[name] = perf_counter() - start
+            self.spent.checking_s += self.wall_s[name]
+        self.checked[name] = answer
+        return self.record(name, agreement=answer.agreement)
+
+    def open(self, record: Record) -> Contestant | Record:
+        """Prepare for sampling; a record where that fails."""
+        worker, start = self.pool.worker(record.implementation), perf_counter()
+        try:
+            self.ready[record.implementation] = worker.ask("open", self.case, self.settings.seed)
+        except WorkerFailure as error:
+            return self.record(record.implementation, error=error)
+        finally:
+            self.spent.timing_s += perf_counter() - start
+        prior = self.prior[record.implementation].samples_ns if record.implementation in self.prior else ()
+        return Contestant(record.implementation, lambda: float(worker.ask("sample")), prior)
+
+    def recall(self, record: Record) -> None:
+        """Go on from a record that was checked and timed before, instead of checking again."""
+        assert record.agreement is not None, "a timed record was checked"
+        assert record.measurement is not None, "only timed records are refined"
+        name = record.implementation
+        self.prior[name] = record.measurement
+        self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0)
+        self.wall_s[name] = record.wall_s
+
+    def contest(self, opened: list[Contestant]) -> list[Contestant]:
+        """Sample all in turn; a disturbed contest is held again, a few times, and then marked."""
+        ended: list[Contestant] = []
+        for _ in range(1 + self.settings.remeasure):
+            watch = Watch(self.pool.device, self.pool.pids)
+            stopped = list(contest(opened, self.settings.effort, self.settings.seed))
+            self.conditions = watch.conditions()
+            self.spent.timing_s += sum(contestant.spent_s for contestant in stopped)
+            ended += [contestant for contestant in stopped if contestant.error is not None]
+            right = [contestant for contestant in stopped if contestant.error is None]
+            if not right or not self.conditions.disturbance:
+                break
+            opened = [contestant.again() for contestant in right]
+        return ended + right
+
+    def finish(self, contestant: Contestant) -> Record:
+        """Check what was timed once more, and make the record."""
+        name, start = contestant.name, perf_counter()
+        if contestant.error is not None:
+            return self.record(name, error=contestant.error)
+        try:
+            answer: CloseAnswer = self.pool.worker(name).ask("close")
+        except WorkerFailure as error:
+            return self.record(name, error=error)
+        finally:
+            self.spent.checking_s += perf_counter() - start
+            self.wall_s[name] += perf_counter() - start + contestant.spent_s
+        agreement = self.checked[name].agreement
+        if not answer.verified.ok:
+            timed = msgspec.structs.replace(answer.verified, hint="right when checked, wrong after it was timed")
+            agreement = msgspec.structs.replace(agreement, comparisons=(*agreement.comparisons, timed))
+            return self.record(name, agreement=agreement)
+        measurement = self._measurement(contestant, answer)
+        if impossible := self._impossible(measurement):
+            return self.record(name, error=RemoteError(Status.WRONG, impossible))
+        return self.record(name, agreement=agreement, measurement=measurement)
+
+    def _impossible(self, measurement: Measurement) -> str:
+        """Why this time can't be true: it beats the device's own matrix product; '' where it doesn't."""
+        if self.settings.peaks is None:
+            return ""
+        rate, peak = cost(self.case).flops / measurement.median_ns * 1e9, 0.0
+        for again in (False, True):
+            peak = max(peak, self.settings.peaks(again).flops_per_s[self.case.dtype])
+            if rate <= ROOF_MARGIN * peak:
+                return ""
+        return (
+            f"{rate / 1e12:.3g} TFLOP/s, where this device's own matrix product reaches {peak / 1e12:.3g}: "
+            "work was skipped, or went on after the clock had stopped"
+        )
+
+    def _measurement(self, contestant: Contestant, closed: CloseAnswer) -> Measurement:
+        ready = self.ready[contestant.name]
+        return Measurement(
+            samples_ns=tuple(contestant.samples_ns),
+            calls=ready.calls,
+            warmup_ns=ready.warmup_ns,
+            first_call_ns=self.checked[contestant.name].first_call_ns,
+            clock=ready.clock,
+            cache=ready.cache,
+            inside=self.case.direction,
+            threads=ready.threads,
+            peak_bytes=closed.peak_bytes,
+            saved_bytes=closed.saved_bytes,
+            host_ns=closed.host_ns,
+            energy_j=closed.energy_j,
+            stopped=contestant.stopped,
+        )
+
+    def record(
+        self,
+        name: str,
+        *,
+        error: WorkerFailure | None = None,
+        agreement: Agreement | None = None,
+        measurement: Measurement | None = None,
+    ) -> Record:
+        """The record of one ending."""
+        status, reason = (Status.PASSED, "") if error is None else status_of(error)
+        if agreement is not None and not agreement.ok:
+            status, reason = Status.WRONG, why_wrong(agreement)
+        return Record(
+            case=self.case,
+            implementation=name,
+            status=status,
+            reason=reason,
+            seed=self.settings.seed,
+            agreement=agreement,
+            measurement=measurement,
+            conditions=self.conditions if measurement is not None else None,
+            notes=self._notes(name, measurement),
+            wall_s=round(self.wall_s.get(name, 0.0), 6),
+        )
+
+    def _notes(self, name: str, measurement: Measurement | None) -> tuple[str, ...]:
+        """What a reader of the time must know."""
+        if measurement is None or self.conditions is None:
+            return ()
+        disturbed = f"disturbed: {self.conditions.disturbance}" if self.conditions.disturbance else ""
+        return tuple(note for note in (disturbed, self.ready[name].note) if note)
+
+
+def why_wrong(agreement: Agreement) -> str:
+    """One line that says what disagrees: the worst comparison, or the check that failed."""
+    if agreement.failed_checks:
+        return "; ".join(f"{check.name}: {check.detail}" for check in agreement.failed_checks)
+    worst = agreement.failures[0]
+    index = ", ".join(map(str, worst.worst_index))
+    line = (
+        f"{worst.output} on {worst.family} inputs: error {float(worst.max_error):.3g} over budget "
+        f"{worst.max_budget:.3g} at [{index}], expected {float(worst.expected):.5g}, got {float(worst.got):.5g}"
+    )
+    if float(worst.max_error) <= worst.max_budget:
+        line = (
+            f"{worst.output} on {worst.family} inputs: relative L2 error {float(worst.l2_error):.3g} "
+            f"over budget {worst.l2_budget:.3g}"
+        )
+    return f"{line} ({worst.outside} of {worst.judged} elements)" + (f": {worst.hint}" if worst.hint else "")

@@ -1,0 +1,85 @@
+"""The machine that makes a run: what decides whether runs may be compared, and what is told beside it."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from bench.records.schema import Environment
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
+    """The environment of this machine; `torch_facts` come from a process that has torch."""
+    hard = {
+        "device": device,
+        "cpu": cpu_model(),
+        "cores": str(psutil.cpu_count(logical=False) or os.cpu_count()),
+        "cpus": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        **torch_facts,
+        **(gpu_facts() if device == "cuda" else {}),
+    }
+    soft = {
+        "host": platform.node(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "memory_bytes": str(psutil.virtual_memory().total),
+        "load_1m": f"{os.getloadavg()[0]:.2f}",
+        "cpu_mhz": f"{frequency.current:.0f}" if (frequency := psutil.cpu_freq()) else "unknown",
+    }
+    commit, dirty = revision()
+    name = hard.get("gpu", f"{hard['cpu']}, {hard['threads']} threads")
+    return Environment(device=device, device_name=name, hard=hard, soft=soft, commit=commit, dirty=dirty)
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it."""
+    if CPUINFO.exists():
+        for line in CPUINFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def gpu_facts() -> dict[str, str]:
+    """Driver, power limit, ECC and MIG of the first GPU, as NVML tells them."""
+    try:
+        import pynvml
+    except ImportError:
+        return {"nvml": "not installed (pip install nvidia-ml-py)"}
+    try:
+        pynvml.nvmlInit()
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
+        facts = {"driver": pynvml.nvmlSystemGetDriverVersion()}
+        for name, ask in (
+            ("power_limit_mw", pynvml.nvmlDeviceGetEnforcedPowerLimit),
+            ("ecc", pynvml.nvmlDeviceGetEccMode),
+            ("mig", pynvml.nvmlDeviceGetMigMode),
+        ):
+            try:
+                facts[name] = str(ask(gpu))
+            except pynvml.NVMLError as error:
+                facts[name] = str(error)
+    except pynvml.NVMLError as error:
+        return {"nvml": str(error)}
+    return facts
+
+
+def revision() -> tuple[str, bool]:
+    """Commit of this checkout and whether it has changes; empty where it is no git checkout."""
+    root = Path(__file__).parents[2]
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except FileNotFoundError:  # no git on this machine
+        return "", False

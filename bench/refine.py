@@ -1,0 +1,75 @@
+"""What is left of a time budget goes where it matters: wide intervals and close contests."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+from time import perf_counter
+
+from bench.life import Life, Settings, Spent
+from bench.records.schema import Measurement, Record
+from bench.timing.process import Pool
+from bench.timing.rounds import half_width
+
+CLOSE_CONTEST = 2.0
+"""How much more a case counts whose fastest implementation isn't told from the second."""
+
+MOST_ROUNDS = 4000
+
+
+def refine(
+    records: Sequence[Record],
+    pool: Pool,
+    settings: Settings,
+    until_s: float,
+    keep: Callable[[Record], None],
+    spent: Spent,
+) -> Iterator[Record]:
+    """Time cases again until `until_s` of ``perf_counter``, the neediest first.
+
+    Each record yielded holds the earlier samples too, and takes the place of the one of the same key.
+    """
+    effort = replace(settings.effort, at_most=MOST_ROUNDS)
+    timed = {record.key: record for record in records if record.measurement is not None}
+    while perf_counter() < until_s and (needy := neediest(timed.values(), effort.interval)):
+        case = needy[0].case
+        life = Life(case, pool, replace(settings, effort=effort, remeasure=0), spent)
+        for record in needy:
+            life.recall(record)
+        opened = [life.open(record) for record in needy]
+        yield from _kept([one for one in opened if isinstance(one, Record)], timed, keep)
+        contestants = [one for one in opened if not isinstance(one, Record)]
+        yield from _kept([life.finish(one) for one in life.contest(contestants)], timed, keep)
+
+
+def _kept(
+    records: list[Record], timed: dict[tuple[str, str], Record], keep: Callable[[Record], None]
+) -> Iterator[Record]:
+    for record in records:
+        timed.pop(record.key)
+        if record.measurement is not None:
+            timed[record.key] = record
+        keep(record)
+        yield record
+
+
+def neediest(timed: Iterable[Record], interval: float) -> list[Record]:
+    """The records of the case that more samples would help most; empty where all are narrow enough."""
+    ordered = sorted(timed, key=lambda record: record.case.id)
+    cases = [list(group) for _, group in groupby(ordered, key=lambda record: record.case.id)]
+    needs = [(need(records, interval), records) for records in cases]
+    worst = max(needs, key=lambda pair: pair[0], default=(0.0, []))
+    return worst[1] if worst[0] > 0 else []
+
+
+def need(records: Sequence[Record], interval: float) -> float:
+    """How much more samples would help a case: its widest interval beyond `interval`, close contests more."""
+    measured = sorted((r.measurement for r in records if r.measurement), key=lambda m: m.median_ns)
+    widest = max((half_width(m.samples_ns) for m in measured), default=0.0)
+    if widest <= interval or all(len(m.samples_ns) >= MOST_ROUNDS for m in measured):
+        return 0.0
+    return widest * (CLOSE_CONTEST if _close(measured) else 1.0)
+
+
+def _close(measured: Sequence[Measurement]) -> bool:
+    """Whether the intervals of the two fastest overlap."""
+    return len(measured) > 1 and measured[0].interval_ns[1] >= measured[1].interval_ns[0]

@@ -1,0 +1,53 @@
+"""One case from declaration to record, and a whole sweep of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from bench.life import Life, Settings, Spent
+from bench.records.schema import Record, Status
+from bench.timing.process import Pool
+from impls.contract import Case
+
+
+def run_case(
+    case: Case, names: Sequence[str], pool: Pool, settings: Settings, spent: Spent | None = None
+) -> Iterator[Record]:
+    """A case's life: expected, checked, timed against the others, checked again; one record a name."""
+    life = Life(case, pool, settings, spent or Spent())
+    if failure := life.expect():
+        yield from (life.record(name, error=failure) for name in names)
+        return
+    right = []
+    for name in names:
+        record = life.check(name)
+        if record.status is Status.PASSED and settings.timed:
+            right.append(record)
+        else:
+            yield record
+    opened = []
+    for record in right:
+        ready = life.open(record)
+        if isinstance(ready, Record):
+            yield ready
+        else:
+            opened.append(ready)
+    for contestant in life.contest(opened):
+        yield life.finish(contestant)
+
+
+def run_sweep(
+    cases: Sequence[Case],
+    names: Sequence[str],
+    pool: Pool,
+    settings: Settings,
+    *,
+    done: Sequence[Record] = (),
+    keep: Callable[[Record], None],
+    spent: Spent | None = None,
+) -> Iterator[Record]:
+    """Run every case that `done` lacks; each record is given to `keep` before it is yielded."""
+    finished = {record.key for record in done}
+    for case in cases:
+        left = [name for name in names if (case.id, name) not in finished]
+        for record in run_case(case, left, pool, settings, spent) if left else ():
+            keep(record)
+            yield record

@@ -1,0 +1,148 @@
+"""The parent's side of a worker process: requests with a time limit, crashes told as what they were.
+
+No torch here: the parent stays light, and torch is imported once, in the fork server.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bench.records.schema import Status
+from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
+from bench.timing.worker import serve
+
+LOG_TAIL_LINES = 3
+POISONING = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
+"""After these the next case gets a fresh process: a CUDA context may be dead, memory may be held."""
+
+SHORT_SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
+"""OpenMP's threads spin for milliseconds after a parallel region, on cores that the next worker needs.
+
+These keep them spinning within a call (well under a millisecond) and asleep between samples.
+A setting of the user's own is left alone.
+"""
+
+
+@cache
+def _context() -> ForkServerContext:
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in SHORT_SPIN.items():
+            os.environ.setdefault(name, value)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.timing.preload"])
+    return context
+
+
+class Worker:
+    """One process for one implementation; a new one is started after a crash or a time-out."""
+
+    def __init__(self, name: str, device: str, folder: Path, timeout_s: float) -> None:
+        self.name, self.device, self.folder, self.timeout_s = name, device, folder, timeout_s
+        self._log = folder / f"{abs(hash(name))}-{id(self)}.log"
+        self._process: Any = None
+        self._connection: Any = None
+
+    def _start(self) -> None:
+        here, there = _context().Pipe()
+        arguments = (there, self.name, self.device, self.folder, self._log)
+        self._process = _context().Process(target=serve, args=arguments, daemon=True)
+        self._process.start()
+        there.close()
+        self._connection = here
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return None if self._process is None else self._process.pid
+
+    def ask(self, method: str, *arguments: object, timeout_s: float | None = None) -> Any:
+        """The answer of the worker's `method`; raises what went wrong there, or became of the process."""
+        if self._process is None:
+            self._start()
+        limit = timeout_s or self.timeout_s
+        try:
+            self._connection.send((method, arguments))
+            if not self._connection.poll(limit):
+                self.stop()
+                raise WorkerTimeout(f"no answer to {method} within {limit:g} s; the worker was killed")
+            answer = self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise WorkerCrashed(self._epitaph()) from error
+        if isinstance(answer, RemoteError):
+            if answer.status in POISONING:
+                self.stop()
+            raise answer
+        return answer
+
+    def _epitaph(self) -> str:
+        """How the process ended, with the last lines that it wrote."""
+        self._process.join(timeout=5)
+        code = self._process.exitcode
+        how = f"killed by {_signal_name(-code)}" if code is not None and code < 0 else f"exited with code {code}"
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        self.stop()
+        return f"the worker was {how}" + (": " + " | ".join(lines[:LOG_TAIL_LINES]) if lines else "")
+
+    def stop(self) -> None:
+        """Kill the process, if there is one."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = self._connection = None
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Pool:
+    """Workers by name, one for the oracle among them, over one scratch folder."""
+
+    ORACLE = ""
+
+    def __init__(self, device: str, folder: Path, timeout_s: float) -> None:
+        self.device, self.folder, self.timeout_s = device, folder, timeout_s
+        self._workers: dict[str, Worker] = {}
+
+    def worker(self, name: str) -> Worker:
+        """The worker of an implementation, made when first asked for."""
+        if name not in self._workers:
+            self._workers[name] = Worker(name, self.device, self.folder, self.timeout_s)
+        return self._workers[name]
+
+    @property
+    def oracle(self) -> Worker:
+        """The worker that runs no implementation: it computes expectations and describes the machine."""
+        return self.worker(self.ORACLE)
+
+    def pids(self) -> list[int]:
+        """Processes of the workers that run."""
+        return [worker.pid for worker in self._workers.values() if worker.pid is not None]
+
+    def stop(self) -> None:
+        """End all workers."""
+        for worker in self._workers.values():
+            worker.stop()
+
+
+@contextmanager
+def pool(device: str, timeout_s: float) -> Iterator[Pool]:
+    """A pool whose workers and scratch files are gone afterwards."""
+    with TemporaryDirectory(prefix="attnbench-") as folder:
+        workers = Pool(device, Path(folder), timeout_s)
+        try:
+            yield workers
+        finally:
+            workers.stop()

@@ -1,0 +1,186 @@
+"""One implementation bound to one case, ready to be sampled."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from statistics import median
+from time import perf_counter_ns
+
+import torch
+from torch import Tensor
+
+from bench.agreement.compare import compare
+from bench.agreement.inputs import make_inputs
+from bench.agreement.oracle import Oracle
+from bench.records.schema import Comparison
+from bench.timing.clocks import Clock, CudaEventClock, CudaGraphClock, clock_for
+from bench.timing.conditions import energy_counter_mj
+from impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
+
+INPUT_SETS = 2
+HOST_CALLS = 20
+ENERGY_NS = 300_000_000
+"""Calls are repeated this long for the energy counter, which ticks every few milliseconds."""
+
+GRAPH_UNDER_NS = 100_000
+"""Calls shorter than this are timed in a CUDA graph."""
+
+SAMPLE_NS = 1_000_000
+WARM_UNDER_NS = 10_000_000
+
+
+class Timer:
+    """Calls of `implementation` on `case` over rotating inputs; use :meth:`close` when done."""
+
+    def __init__(self, implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> None:
+        """Prepare every input set; setup is outside of the timed region from here on."""
+        self.implementation, self.case, self.oracle, self.seed = implementation, case, oracle, seed
+        self.clock: Clock = clock_for(oracle.device)
+        self._stack = ExitStack()
+        self._sets = [make_inputs(case, "normal", seed + i, oracle.device) for i in range(INPUT_SETS)]
+        self._calls = [self._stack.enter_context(implementation.bound(inputs)) for inputs in self._sets]
+        self._timed = [timed(call, inputs) for call, inputs in zip(self._calls, self._sets, strict=True)]
+        self.calls = 1
+        self.warmup_ns: list[float] = []
+        self.note = ""
+
+    def timed_call(self, number: int = 0) -> Callable[[], object]:
+        """What is timed, on that input set."""
+        return self._timed[number]
+
+    def warm_up(self) -> float:
+        """Call until the pace is known; choose the calls a sample. Returns nanoseconds a call."""
+        for _ in range(3):
+            self.warmup_ns.append(self.clock.sample_ns(self._timed))
+            if self.warmup_ns[-1] > WARM_UNDER_NS:
+                break
+        pace = self.warmup_ns[-1]
+        if isinstance(self.clock, CudaEventClock) and pace < GRAPH_UNDER_NS and self.case.direction == "fwd":
+            self._try_graph(self.clock)
+        self.calls = max(1, round(SAMPLE_NS / max(pace, 1.0)))
+        return pace
+
+    def _try_graph(self, events: CudaEventClock) -> None:
+        """Take the graph clock for short calls; keep the events, and say so, where a call can't be captured."""
+        graphs = CudaGraphClock(events)
+        try:
+            graphs.sample_ns(self._timed)
+        except RuntimeError as error:  # the record names the clock, and the note says why it is this one
+            self.note = f"timed by events, since a CUDA graph can't hold it: {' '.join(str(error).split())[:200]}"
+            return
+        self.clock = graphs
+
+    def sample_ns(self) -> float:
+        """One sample: the mean time of `calls` calls, after one untimed call where calls are short."""
+        rotation = [self._timed[i % len(self._timed)] for i in range(self.calls)]
+        if self.warmup_ns[-1] < WARM_UNDER_NS:
+            rotation[-1]()
+        return self.clock.sample_ns(rotation)
+
+    def verify(self) -> Comparison:
+        """Compare with the oracle once more, on the very inputs that were timed; the worse of two answers.
+
+        The second is for V negated where it lies, whose output is the negated one: a
+        result that was kept from an earlier call and found by its address shows there.
+        """
+        if self.case.dropout:
+            from bench.agreement.dropout import mean_comparison
+
+            return mean_comparison(self._calls[0], self._sets[0])
+        wanted = self.oracle.expect(self.case, "normal", self.seed).targets["out"]
+        rows = self.oracle.expect(self.case, "normal", self.seed).rows
+        same = compare("out", "normal", self._calls[0]().out, wanted, rows)
+        inputs = self._sets[0]
+        with torch.no_grad():
+            inputs.v.neg_()
+        with self.implementation.bound(inputs) as call:
+            fresh = compare("out", "normal", -call().out, wanted, rows)
+        return fresh if same.ok else same
+
+    def peak_bytes(self) -> int | None:
+        """Most memory that one call holds at a time beyond its inputs; None where nothing counts it."""
+        return peak_bytes(self._timed[0], self.oracle.device)
+
+    def saved_bytes(self) -> int | None:
+        """What one forward keeps for its backward, each storage once; None without a backward."""
+        if self.case.direction == "fwd":
+            return None
+        kept: dict[int, int] = {}
+
+        def note(x: Tensor) -> Tensor:
+            storage = x.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+            outputs = self._calls[0]()
+        del outputs
+        return sum(kept.values())
+
+    def host_ns(self) -> float | None:
+        """Time in which one call returns to the host; None where that is the time of the call itself."""
+        if self.oracle.device == "cpu":
+            return None
+        times = []
+        for _ in range(HOST_CALLS):
+            torch.accelerator.synchronize()
+            start = perf_counter_ns()
+            self._timed[0]()
+            times.append(perf_counter_ns() - start)
+        torch.accelerator.synchronize()
+        return float(median(times))
+
+    def energy_j(self, pace_ns: float) -> float | None:
+        """Energy of one call as the GPU counts it, in joules; None where nothing counts it."""
+        if self.oracle.device != "cuda" or (before := energy_counter_mj()) is None:
+            return None
+        calls = max(1, round(ENERGY_NS / pace_ns))
+        for i in range(calls):
+            self._timed[i % len(self._timed)]()
+        torch.cuda.synchronize()
+        after = energy_counter_mj()
+        return None if after is None else (after - before) / calls / 1e3
+
+    def close(self) -> None:
+        """Leave the contexts and drop the tensors."""
+        self._stack.close()
+        self._sets, self._calls, self._timed = [], [], []
+
+
+def timed(call: Call, inputs: Inputs) -> Callable[[], object]:
+    """What the case's direction times: the call, its backward, or both."""
+    if inputs.case.direction == "fwd":
+        return call
+    leaves = (inputs.q, inputs.k, inputs.v)
+    for x in leaves:
+        x.requires_grad_()
+
+    def backward_of(outputs: Outputs, *, keep: bool) -> object:
+        if outputs.out.grad_fn is None:
+            raise Refusal("its output carries no graph, so that it has no backward")
+        return torch.autograd.grad(outputs.out, leaves, inputs.dout, retain_graph=keep)
+
+    if inputs.case.direction == "bwd":
+        outputs = call()
+        return lambda: backward_of(outputs, keep=True)
+    return lambda: backward_of(call(), keep=False)
+
+
+def peak_bytes(call: Callable[[], object], device: str) -> int | None:
+    """Peak of memory allocated by torch during one call, above what was held before it."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    if device != "cpu":
+        return None
+    with torch.autograd.profiler.profile(profile_memory=True) as profile:
+        call()
+    held, peak = 0, 0
+    events = [e for e in profile.kineto_results.events() if e.name() == "[memory]"]
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak

@@ -1,0 +1,225 @@
+"""The child's side of a worker process: answers requests about one implementation, one at a time."""
+
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from bench.records.schema import Agreement, Comparison, Peaks
+from bench.timing.status import MissingPackage, RemoteError, status_of
+
+MEMORY_SHARE = 0.9
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``list`` shows of an implementation."""
+
+    name: str
+    summary: str
+    devices: tuple[str, ...]
+    features: frozenset[str]
+    unavailable: str | None
+    version: str
+    known_limits: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A name or a device that the user got wrong, with the line to tell."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class CheckAnswer:
+    """Agreement of one case, and the time of its first call."""
+
+    agreement: Agreement
+    first_call_ns: float
+
+
+@dataclass(frozen=True)
+class OpenAnswer:
+    """A case is ready to be sampled."""
+
+    pace_ns: float
+    calls: int
+    warmup_ns: tuple[float, ...]
+    clock: str
+    cache: str
+    threads: int
+    note: str
+
+
+@dataclass(frozen=True)
+class CloseAnswer:
+    """The check after timing, and the memory of one call."""
+
+    verified: Comparison
+    peak_bytes: int | None
+    saved_bytes: int | None
+    host_ns: float | None
+    energy_j: float | None
+
+
+class Server:
+    """Everything that a worker can be asked; each public method is one request."""
+
+    def __init__(self, name: str, device: str, folder: Path) -> None:
+        from bench.agreement.oracle import Oracle
+
+        self.name, self.device = name, device
+        self.oracle = Oracle(folder, device)
+        self.timer: Any = None
+
+    def _implementation(self) -> Any:
+        from impls.registry import find, unavailable
+
+        found = find(self.name)
+        if reason := unavailable(found.requires):
+            raise MissingPackage(reason)
+        return found
+
+    def describe(self, names: tuple[str, ...]) -> list[Description | Unusable]:
+        """The implementations of these names; of all that there are without one."""
+        from impls.registry import UnknownImplementation, catalogue, find, installed_version, unavailable
+        from impls.user_file import UserFileError
+
+        def one(name: str) -> Description | Unusable:
+            try:
+                found = find(name)
+            except (UnknownImplementation, UserFileError) as error:
+                return Unusable(str(error))
+            package = found.requires[0].package if found.requires else "torch"
+            return Description(
+                name=found.name,
+                summary=found.summary,
+                devices=found.devices,
+                features=found.features,
+                unavailable=unavailable(found.requires),
+                version=f"{package} {installed_version(package) or '-'}",
+                known_limits=dict(found.known_limits),
+            )
+
+        return [one(name) for name in names or tuple(catalogue())]
+
+    def supports(self, names: tuple[str, ...], case: Any) -> dict[str, str | None]:
+        """Why each implementation can't do a case; None where it can."""
+        from impls.registry import find, unavailable
+
+        found = {name: find(name) for name in names}
+        return {name: unavailable(one.requires) or one.supports(case, self.device) for name, one in found.items()}
+
+    def machine(self) -> dict[str, str] | Unusable:
+        """What only torch knows of this machine."""
+        from bench.timing.machine import DeviceError, torch_facts
+
+        try:
+            return torch_facts(self.device)
+        except DeviceError as error:
+            return Unusable(str(error))
+
+    def peaks(self, environment: Any, dtypes: tuple[str, ...], again: bool) -> Peaks:
+        """Peaks of the device, measured once for each environment."""
+        from bench.timing.peaks import measured_peaks
+
+        return measured_peaks(environment, dtypes, again=again)
+
+    def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
+        """Compute what a case must give, for the other workers to read."""
+        from bench.agreement.check import plan
+
+        for family, shaped in plan(case, families):
+            self.oracle.expect(shaped, family, seed)
+
+    def check(self, case: Any, seed: int, families: tuple[str, ...]) -> CheckAnswer:
+        """Agreement of this worker's implementation on a case."""
+        from bench.agreement.check import check
+
+        found = check(self._implementation(), case, self.oracle, seed=seed, families=families)
+        return CheckAnswer(found.agreement, found.first_call_ns)
+
+    def open(self, case: Any, seed: int) -> OpenAnswer:
+        """Prepare a case for sampling."""
+        import torch
+
+        from bench.timing.timer import Timer
+
+        self.timer = Timer(self._implementation(), case, self.oracle, seed)
+        pace = self.timer.warm_up()
+        clock = self.timer.clock
+        threads = torch.get_num_threads() if self.device == "cpu" else 0
+        return OpenAnswer(
+            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, self.timer.note
+        )
+
+    def sample(self) -> float:
+        """One sample of the open case: nanoseconds a call."""
+        return float(self.timer.sample_ns())
+
+    def close(self) -> CloseAnswer:
+        """Check once more what was timed, measure its memory, and let go of it."""
+        timer = self.timer
+        answer = CloseAnswer(
+            verified=timer.verify(),
+            peak_bytes=timer.peak_bytes(),
+            saved_bytes=timer.saved_bytes(),
+            host_ns=timer.host_ns(),
+            energy_j=timer.energy_j(timer.warmup_ns[-1]),
+        )
+        self.timer.close()
+        self.timer = None
+        return answer
+
+
+def serve(connection: Connection, name: str, device: str, folder: Path, log: Path) -> None:
+    """Answer requests until the parent goes away. Nothing that a kernel prints reaches the parent's output."""
+    _settle(log)
+    own = os.getpid()
+    _limit_memory(device)
+    server = Server(name, device, folder)
+    while True:
+        try:
+            method, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        answer = _answer(getattr(server, method), arguments)
+        if os.getpid() != own:  # the kernel forked, and this is the copy
+            os._exit(0)
+        connection.send(answer)
+
+
+def _answer(method: Callable[..., object], arguments: tuple[Any, ...]) -> object:
+    try:
+        return method(*arguments)
+    except BaseException as error:  # noqa: BLE001 - a stranger's kernel may raise anything; status_of tells it
+        return RemoteError(*status_of(error))
+
+
+def _settle(log: Path) -> None:
+    """Die with the parent, leave Ctrl-C to it, and write what is printed into `log`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    faulthandler.enable()
+
+
+def _limit_memory(device: str) -> None:
+    """Let an allocation fail before the machine runs out; CUDA maps more than it uses, so not there."""
+    if device == "cpu" and sys.platform == "linux":
+        allowed = int(psutil.virtual_memory().available * MEMORY_SHARE)
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, resource.getrlimit(resource.RLIMIT_DATA)[1]))

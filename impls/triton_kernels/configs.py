@@ -1,0 +1,181 @@
+"""Tile sizes by kernel, architecture and head_dim: first the default, then what else is tried on a GPU.
+
+Imports no triton. Figures that a reason speaks of are in docs/triton_fused.md.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Config:
+    """One way to launch a kernel: queries and keys a tile, warps, stages of the copy pipeline.
+
+    `ahead` issues the scores of the next tile before the softmax of this one.
+    """
+
+    tile_q: int
+    tile_k: int
+    num_warps: int
+    num_stages: int
+    ahead: bool = False
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """Short name, as in ``128x64-w4-s2``."""
+        return f"{self.tile_q}x{self.tile_k}-w{self.num_warps}-s{self.num_stages}" + "-ahead" * self.ahead
+
+
+INTERPRETED = Config(32, 32, 1, 1, reason="small, so that a test's few queries and keys still make several tiles")
+
+LAST_RESORT = Config(32, 32, 4, 1, reason="one stage of the smallest tiles: where no row of the table fits")
+
+SHARED_BYTES = {80: 166912, 86: 101376, 87: 166912, 89: 101376, 90: 232448, 100: 232448, 103: 232448, 120: 101376}
+"""Shared memory that one block may use, by compute capability (CUDA programming guide, compute capabilities)."""
+
+PHASES = ("forward", "backward_dq", "backward_dkv", "decode")
+
+_TABLE: dict[tuple[str, int, int], tuple[Config, ...]] = {
+    ("forward", 80, 64): (
+        Config(
+            128, 64, 4, 2, reason="32 queries a warp: each key fragment read from shared memory serves two MMAs"
+        ),
+        Config(128, 128, 8, 2, reason="longer tiles of keys for long rows"),
+        Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
+    ),
+    ("forward", 80, 128): (
+        Config(128, 64, 8, 2, reason="16 queries a warp: scores and output fit in registers without spills"),
+        Config(128, 32, 4, 2, reason="narrow tiles of keys leave room for 32 queries a warp"),
+        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("forward", 80, 256): (
+        Config(64, 32, 4, 2, reason="the output alone takes 128 registers a thread"),
+        Config(128, 32, 8, 2, reason="the same a warp, half the reads of K and V"),
+    ),
+    ("forward", 90, 64): (
+        Config(
+            128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"
+        ),
+        Config(128, 128, 8, 3, reason="a deeper pipeline in place of scores ahead"),
+        Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
+    ),
+    ("forward", 90, 128): (
+        Config(
+            128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"
+        ),
+        Config(128, 128, 8, 2, reason="fewer registers than with scores ahead"),
+        Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
+    ),
+    ("forward", 90, 256): (
+        Config(128, 64, 8, 2, reason="the output takes 128 registers a thread with two warp groups"),
+        Config(64, 32, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("forward", 100, 64): (
+        Config(128, 128, 4, 3, reason="a tcgen05 tile is 128 rows; accumulators live in tensor memory"),
+        Config(128, 64, 4, 3, reason="fewer registers for the softmax"),
+    ),
+    ("forward", 100, 128): (
+        Config(128, 128, 4, 3, reason="a tcgen05 tile is 128 rows; accumulators live in tensor memory"),
+        Config(128, 64, 4, 3, reason="fewer registers for the softmax"),
+    ),
+    ("forward", 100, 256): (Config(128, 64, 4, 2, reason="two stages of 64 keys fit in shared memory"),),
+    ("backward_dq", 80, 64): (
+        Config(128, 64, 8, 2, reason="P, dP and dQ take three tiles of registers: 16 queries a warp"),
+        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("backward_dq", 80, 128): (
+        Config(64, 32, 4, 2, reason="P, dP and dQ fit in registers"),
+        Config(128, 32, 8, 2, reason="the same a warp, half the reads of K and V"),
+    ),
+    ("backward_dq", 80, 256): (Config(32, 32, 4, 1, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dq", 90, 64): (
+        Config(128, 64, 8, 2, reason="two warp groups of 64 queries"),
+        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("backward_dq", 90, 128): (
+        Config(128, 64, 8, 2, reason="two warp groups of 64 queries; dQ takes 64 registers"),
+        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("backward_dq", 90, 256): (Config(64, 32, 4, 2, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dkv", 80, 64): (
+        Config(64, 128, 8, 2, reason="16 keys a warp: P, dP, dK and dV fit in registers"),
+        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("backward_dkv", 80, 128): (
+        Config(32, 64, 4, 2, reason="dK and dV take 128 registers; narrow tiles of queries leave room for P"),
+        Config(32, 128, 8, 2, reason="the same a warp, half the reads of q and dO"),
+    ),
+    ("backward_dkv", 80, 256): (Config(32, 32, 4, 1, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dkv", 90, 64): (
+        Config(64, 128, 8, 2, reason="two warp groups of 64 keys"),
+        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("backward_dkv", 90, 128): (
+        Config(64, 128, 8, 2, reason="two warp groups of 64 keys; dK and dV take 128 registers"),
+        Config(32, 64, 4, 2, reason="more programs where batch and heads are few"),
+    ),
+    ("backward_dkv", 90, 256): (Config(32, 64, 8, 1, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("decode", 80, 64): (
+        Config(16, 128, 4, 3, reason="memory bound: keys in flight decide, 16 lines are the least an MMA takes"),
+        Config(16, 64, 4, 4, reason="more stages of smaller tiles"),
+    ),
+    ("decode", 80, 128): (
+        Config(16, 64, 4, 3, reason="memory bound: keys in flight decide, 16 lines are the least an MMA takes"),
+        Config(16, 128, 4, 2, reason="fewer, larger tiles"),
+    ),
+    ("decode", 80, 256): (Config(16, 32, 4, 3, reason="as at 128, keys twice as wide"),),
+}
+
+_FAMILY = {80: 80, 86: 80, 87: 80, 89: 80, 90: 90, 100: 100, 103: 100, 120: 80}
+"""Which rows an architecture follows: 86, 89 and 120 have mma.sync and less shared memory, as a small 80."""
+
+_SAME_AS = {"backward_dq": {100: 90}, "backward_dkv": {100: 90}, "decode": {90: 80, 100: 80}}
+"""Rows that stand for another family too: nothing measured asks for a difference yet."""
+
+_FLOAT32 = {
+    "forward": Config(
+        32, 32, 4, 1, reason="float32 products run on the plain cores: small tiles stay in registers"
+    ),
+    "backward_dq": Config(32, 16, 4, 1, reason="as the forward, with one more operand"),
+    "backward_dkv": Config(16, 32, 4, 1, reason="as the forward, with two more operands"),
+    "decode": Config(16, 32, 4, 1, reason="memory bound, and without tensor cores"),
+}
+
+
+def candidates(phase: str, capability: int, width: int, element_bytes: int) -> tuple[Config, ...]:
+    """Configurations of `phase` to choose from, the default first, none over the device's shared memory.
+
+    `width` is the padded head_dim, the larger of q's and v's.
+    """
+    if element_bytes == 4:
+        return (_FLOAT32[phase],)
+    own = family(capability)
+    rows = _TABLE[phase, _SAME_AS.get(phase, {}).get(own, own), 64 if width <= 64 else 128 if width <= 128 else 256]
+    fitting = [c for c in rows if shared_bytes(phase, c, width, element_bytes) <= limit(capability)]
+    return tuple(fitting) or (LAST_RESORT,)
+
+
+def family(capability: int) -> int:
+    """The architecture whose rows serve `capability` (80 for 8.0); an unknown one follows the nearest below."""
+    known = [number for number in sorted(_FAMILY) if number <= capability]
+    if not known:
+        raise ValueError(f"compute capability {capability / 10} is below 8.0, which these kernels need")
+    return _FAMILY[known[-1]]
+
+
+def limit(capability: int) -> int:
+    """Shared memory a block may use; of an unknown architecture the smallest that is known."""
+    return SHARED_BYTES.get(capability, min(SHARED_BYTES.values()))
+
+
+def shared_bytes(phase: str, config: Config, width: int, element_bytes: int) -> int:
+    """Shared memory the kernel takes, nearly: the tiles that stay, and two operands for each stage.
+
+    Scores ahead hold one more tile of keys, and a backward keeps P or dS for a
+    transposed product. Bias tiles come on top; `tuning` meets what is not foreseen.
+    """
+    stays, streams = (config.tile_q, config.tile_k) if phase != "backward_dkv" else (config.tile_k, config.tile_q)
+    held = 2 * stays if phase.startswith("backward") else stays
+    lines = held + 2 * streams * config.num_stages + (streams if config.ahead else 0)
+    weights = config.tile_q * config.tile_k if phase.startswith("backward") else 0
+    return element_bytes * (width * lines + weights)

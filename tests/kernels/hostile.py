@@ -1,0 +1,92 @@
+"""Kernels that break the process they run in, each in its own way."""
+
+import contextlib
+import ctypes
+import os
+import sys
+import time
+
+import torch
+
+
+def segfaults(q, k, v, *, causal=False):
+    ctypes.string_at(0)
+
+
+def hangs(q, k, v, *, causal=False):
+    time.sleep(3600)
+
+
+def exits(q, k, v, *, causal=False):
+    sys.exit(3)
+
+
+def leaves_at_once(q, k, v, *, causal=False):
+    os._exit(7)
+
+
+class Unpicklable(Exception):
+    def __reduce__(self):
+        raise TypeError("this error can't be pickled")
+
+
+def raises_unpicklable(q, k, v, *, causal=False):
+    raise Unpicklable("what a strange error")
+
+
+def out_of_memory(q, k, v, *, causal=False):
+    return torch.empty(1 << 46)
+
+
+def forks(q, k, v, *, causal=False):
+    os.fork()
+    raise ValueError("both of us raise this")
+
+
+def changes_default_dtype(q, k, v, *, causal=False):
+    torch.set_default_dtype(torch.float64)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+def closes_stdin(q, k, v, *, causal=False):
+    sys.stdin.close()
+    with contextlib.suppress(OSError):  # it is closed the second time
+        os.close(0)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+def writes_into_q(q, k, v, *, causal=False):
+    q *= q.shape[-1] ** -0.5
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True, scale=1.0)
+
+
+KEPT = {}
+
+
+def keeps_results_by_address(q, k, v, *, causal=False):
+    """Right once for each tensor, and instant from then on."""
+    key = (q.data_ptr(), k.data_ptr(), v.data_ptr())
+    if key not in KEPT:
+        KEPT[key] = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return KEPT[key].clone()
+
+
+CALLS = []
+
+
+def goes_wrong_later(q, k, v, *, causal=False):
+    """Right while it is checked, wrong when it has been timed for a while."""
+    CALLS.append(None)
+    out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return out * (2 if len(CALLS) > 30 else 1)
+
+
+POISONED = []
+
+
+def dies_with_its_context(q, k, v, *, causal=False):
+    """Fails on one case as a kernel with a bad address does, and on everything after it in this process."""
+    if q.shape[2] == 16 or POISONED:
+        POISONED.append(None)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)

@@ -1,0 +1,138 @@
+"""The kill matrix, and what rules that others use make of the same defects and of honest variants.
+
+``python -m tests.mutants.matrix`` prints it; ``--write`` puts it into docs/agreement.md.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.agreement.check import check, gradients
+from bench.agreement.inputs import make_inputs
+from bench.agreement.oracle import Oracle
+from bench.agreement.twin import eager
+from bench.records.schema import Agreement
+from impls.contract import Case, Implementation, Refusal, parse_case
+from impls.reference import reference
+from impls.user_file import load_user_file
+from tests.mutants.table import MUTANTS, Mutant
+
+COLUMNS = ("normal", "needle", "spike", "large", "growing", "poison", "views", "gradients", "properties", "effects")
+PROPERTY_NAMES = frozenset({"causality", "key permutation", "ones", "linearity", "grouping", "split-merge"})
+DOCS = Path(__file__).parents[2] / "docs" / "agreement.md"
+BEGIN, END = "<!-- kill matrix -->", "<!-- end of the kill matrix -->"
+
+
+def killers(agreement: Agreement) -> tuple[str, ...]:
+    """What failed: ``FAMILY/OUTPUT`` of comparisons, and names of required checks."""
+    compared = (f"{c.family}/{c.output}" for c in agreement.comparisons if not c.ok)
+    return (*compared, *(c.name for c in agreement.failed_checks))
+
+
+def kill(mutant: Mutant, oracle: Oracle, seed: int = 0) -> tuple[str, ...]:
+    """What catches this defect."""
+    return killers(check(load_user_file(mutant.path), parse_case(mutant.case), oracle, seed=seed).agreement)
+
+
+def columns(found: Iterable[str]) -> dict[str, bool]:
+    """Which columns of the matrix hold one of these killers."""
+    hit = dict.fromkeys(COLUMNS, False)
+    for name in found:
+        family, _, output = name.partition("/")
+        if output in ("dq", "dk", "dv"):
+            hit["gradients"] = True
+        elif output:
+            hit[family] = True
+        else:
+            hit["properties" if name in PROPERTY_NAMES else "effects"] = True
+    return hit
+
+
+RULES = ("2x max", "atol 1e-2", "atol = rtol = 1e-2", "assert_close")
+"""Rules of others, on normal inputs: FlashAttention's (largest error within twice eager's, 1e-5 added), the
+Triton tutorial's (absolute 1e-2), KernelBench's, and torch.testing's own tolerances by dtype."""
+
+CLOSE = {"fp32": (1.3e-6, 1e-5), "bf16": (1.6e-2, 1e-5), "fp16": (1e-3, 1e-5)}
+
+
+def wrong_by_rules(implementation: Implementation, case: Case, seed: int = 0) -> dict[str, bool]:
+    """Which rule calls it wrong; output and gradients, normal inputs, as their users apply them."""
+    inputs = make_inputs(case, "normal", seed)
+    if inputs.dout is not None:
+        for x in (inputs.q, inputs.k, inputs.v):
+            x.requires_grad_()
+    outputs = implementation.run(inputs)
+    if not isinstance(outputs.out, Tensor) or outputs.out.shape[:3] != inputs.q.shape[:3]:
+        return dict.fromkeys(RULES, True)
+    got = {"out": outputs.out} | (gradients(inputs, outputs) if inputs.dout is not None else {})
+    # The defect may have changed the inputs; those of the rules are made anew.
+    fresh = make_inputs(case, "normal", seed)
+    true, low = reference(fresh), eager(fresh, torch.arange(case.q_len))
+    found = dict.fromkeys(RULES, False)
+    for name, x in got.items():
+        expected = getattr(true, name)
+        error = (x.detach().double() - expected).abs().nan_to_num(torch.inf)
+        allowed = 2 * float((low[name].double() - expected).abs().max()) + 1e-5
+        rtol, atol = CLOSE[case.dtype]
+        found["2x max"] |= bool((error > allowed).any())
+        found["atol 1e-2"] |= bool((error > 1e-2).any())
+        found["atol = rtol = 1e-2"] |= bool((error > 1e-2 + 1e-2 * expected.abs()).any())
+        found["assert_close"] |= bool((error > atol + rtol * expected.abs()).any())
+    return found
+
+
+def matrix(oracle: Oracle) -> str:
+    """The table in Markdown: a row a defect; then how many each column and each rule caught."""
+    head = ["defect", "what", "case", *COLUMNS, *RULES]
+    lines = [_line(head), _line(["---"] * len(head))]
+    totals = dict.fromkeys((*COLUMNS, *RULES), 0)
+    for mutant in MUTANTS:
+        hit = columns(kill(mutant, oracle)) | wrong_by_rules(load_user_file(mutant.path), parse_case(mutant.case))
+        for name, caught in hit.items():
+            totals[name] += caught
+        marks = ["x" if hit[name] else "" for name in (*COLUMNS, *RULES)]
+        lines.append(_line([f"{mutant.file}: {mutant.name}", mutant.words, f"`{mutant.case}`", *marks]))
+    lines.append(_line(["**caught**", f"of {len(MUTANTS)}", "", *(str(total) for total in totals.values())]))
+    return "\n".join(lines)
+
+
+def honest(oracle: Oracle, seeds: Iterable[int]) -> str:
+    """How many honest comparisons each rule calls wrong, in Markdown."""
+    from tests.soundness.variants import CASES, VARIANTS
+
+    flagged, count = dict.fromkeys(("attnbench", *RULES), 0), 0
+    for seed in seeds:
+        for case in map(parse_case, CASES):
+            for implementation in VARIANTS.values():
+                try:
+                    flagged["attnbench"] += not check(implementation, case, oracle, seed=seed).agreement.ok
+                except Refusal:
+                    continue
+                count += 1
+                for name, wrong in wrong_by_rules(implementation, case, seed).items():
+                    flagged[name] += wrong
+    head = ["honest comparisons", *flagged]
+    return "\n".join([_line(head), _line(["---"] * len(head)), _line([str(count), *map(str, flagged.values())])])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def main() -> None:
+    """Print the matrix, or write it into the docs."""
+    torch.set_num_threads(1)
+    oracle = Oracle()
+    text = f"{matrix(oracle)}\n\n{honest(oracle, range(2))}"
+    if "--write" in sys.argv:
+        whole = DOCS.read_text()
+        before, after = whole.split(BEGIN)[0], whole.split(END)[1]
+        DOCS.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
