@@ -16,6 +16,7 @@ import pandas as pd
 from bench.records.schema import Run
 from reports.aggregate import MOST_ROWS, aggregated
 from reports.choices import ranked
+from reports.data import limits
 from reports.groups import forest, gqa_panels, history, panels, winners
 from reports.peaks import roofs
 from reports.units import SCALES, length
@@ -56,6 +57,10 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
         "reference": text(said.reference),
         "current": list(said.current),
         "count": len(rows),
+        "limits": {
+            name: {text(family): text(reason) for family, reason in seen.items()}
+            for name, seen in limits(rows).items()
+        },
         "aggregation": aggregation,
         "columns": _columns(rows),
         "panels": panels(rows),
@@ -112,7 +117,7 @@ def _columns(rows: pd.DataFrame) -> dict[str, Any]:
     columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
     families = list(dict.fromkeys(family for shares in rows["families"] for family in shares))
     columns["shares"] = {
-        family: [number(shares.get(family), 3) for shares in rows["families"]] for family in families
+        text(family): [number(shares.get(family), 3) for shares in rows["families"]] for family in families
     }
     columns["permille"] = _samples(rows)
     return columns

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.records.schema import Run
 from reports.choices import Choice, choices, default_reference
 from reports.compare import COARSE, VERDICTS, compare, differences
-from reports.data import BROKEN, NOT_RUN, table, timed
+from reports.data import BROKEN, NOT_RUN, limits, table, timed
 from reports.units import count, digits, interval, length, listed, show
 
 WIDE = 0.05
@@ -21,6 +21,9 @@ WIDE = 0.05
 FEW = 6
 """Below six samples even the whole range is no 95% interval of the median."""
 LONGEST_REASON = 240
+MOST_NAMES = 4
+DISTURBED = "disturbed: "
+"""How a note begins that repeats the disturbance of a record's conditions."""
 NOT_BEST = 1.05
 """Ratio to the fastest of a case above which a choice for several cases says what it costs."""
 NOTHING_TO_USE = "Nothing to recommend: no record is both right and timed."
@@ -265,12 +268,15 @@ def _trust(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
     usable = timed(rows)
     yield from _spread(usable)
     disturbed = rows.loc[rows["disturbance"].fillna("") != "", "disturbance"]
-    for disturbance, number in disturbed.value_counts().head(3).items():
-        yield f"{count(int(number), 'timing')} disturbed: {plain(str(disturbance))}."
+    if not disturbed.empty:
+        example = plain(str(disturbed.value_counts().index[0]))
+        yield f"Disturbed while timed: {count(len(disturbed), 'record')}, most often by this: {example}."
     untimed = rows[(rows["status"] == "PASSED") & rows["median_ns"].isna()]
     if not untimed.empty:
         yield f"{count(len(untimed), 'record')} that agree with the oracle were not timed."
+    yield from _limits(rows)
     notes = rows["notes"].explode().dropna()
+    notes = notes[~notes.astype(str).str.startswith(DISTURBED)]
     for note, number in notes.value_counts().head(5).items():
         yield f"{count(int(number), 'record')}: {plain(str(note))}."
     if not usable.empty and not usable["device_kind"].astype(str).str.startswith("cuda").any():
@@ -281,6 +287,18 @@ def _trust(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
             yield f"{count(len(run.damaged), 'damaged line')} in {code(run.path)} skipped: {lines}."
         if run.header.environment.dirty:
             yield "The revision had local changes: its number alone does not repeat the run."
+
+
+def _limits(rows: pd.DataFrame) -> Iterable[str]:
+    """What implementations are declared to fail on, and did; such a failure makes no record wrong."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for name, seen in limits(rows).items():
+        for family, reason in seen.items():
+            by_reason.setdefault((family, reason), []).append(code(name))
+    for (family, reason), names in by_reason.items():
+        verb = "is" if len(names) == 1 else "are"
+        who = listed(names) if len(names) <= MOST_NAMES else count(len(names), "implementation")
+        yield f"{who} {verb} known to fail on {code(family)} inputs and did: {plain(reason)}."
 
 
 def _spread(usable: pd.DataFrame) -> Iterable[str]:

@@ -99,7 +99,10 @@
         ...families.map((family) => {
           const found = worst.get(`${name}\n${family}`);
           if (!found) return el("td", {}, el("span", { class: "no" }, "–"));
-          const [share, row] = found;
+          const [share, row] = found,
+            declared = AB.data.limits[name]?.[family];
+          if (share > 1 && declared)
+            return el("td", { title: `declared limit: ${declared}` }, el("span", { class: "no" }, "known"));
           return el(
             "td",
             { class: share > 1 ? "over" : "", title: get("case", row) },

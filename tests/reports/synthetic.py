@@ -149,6 +149,7 @@ def comparison(
 def agreement(rng: random.Random, case: Case, share: float | None = None) -> Agreement:
     """An agreement that is ok, or one whose `large_scores` family fails by `share`."""
     comparisons = [comparison(rng, case, family) for family in FAMILIES[:3]]
+    comparisons.append(comparison(rng, case, "poison", share=math.nan))
     if share is not None:
         comparisons[1] = comparison(rng, case, "large_scores", share=share)
     return Agreement(

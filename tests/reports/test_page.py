@@ -79,6 +79,14 @@ def test_a_filter_acts_on_everything(golden_page):
     assert "causal" not in page.locator("#winners").inner_text()
 
 
+def test_a_declared_limit_is_known_and_not_called_wrong(golden_page):
+    rows = golden_page.locator("#errors tbody tr")
+    cells = rows.filter(has_text="masked_fill").locator("td").all_inner_texts()
+    assert cells[-1] == "known"
+    wrong = rows.filter(has_text="softmax_then_mask").locator("td.over").all_inner_texts()
+    assert wrong == ["✕ 11.7"]
+
+
 def test_the_address_restores_a_view(open_page):
     page = open_page("golden")
     page.locator("#legend button[data-impl=masked_fill]").click()

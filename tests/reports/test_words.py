@@ -63,6 +63,18 @@ def test_a_reference_without_records_is_refused_with_the_names_there_are():
         summary([single()], reference_implementation="sdpa")
 
 
+def test_a_declared_limit_is_told_with_its_reason():
+    text = said(summary([single()]), "Trust")
+    assert "`additive_mask` is known to fail on `poison` inputs and did: weight 0 times NaN is NaN." in text
+
+
+def test_a_disturbed_machine_is_told_once():
+    run = nasty()
+    text = said(summary([run]), "Trust")
+    assert text.lower().count("disturbed") == 1
+    assert "Disturbed while timed: 1 record" in text
+
+
 def test_times_are_told_in_one_zone():
     assert moment("2026-03-02T11:30:00+02:00") == "2026-03-02 09:30 UTC"
     assert moment("yesterday") == "yesterday"
