@@ -10,8 +10,9 @@ from reports.words import plain
 
 @dataclass(frozen=True, kw_only=True)
 class Roof:
-    """A ceiling for one dtype: `tflop_s` and `gb_s`, whose they are, and who says so."""
+    """A ceiling of one run's machine for one dtype: `tflop_s` and `gb_s`, and who says so."""
 
+    run_index: int
     label: str
     dtype: str
     tflop_s: float
@@ -20,21 +21,20 @@ class Roof:
 
 def roofs(runs: Sequence[Run]) -> list[Roof]:
     """Ceilings of the machines of `runs` for the dtypes that they timed; empty where nothing is known of any."""
-    found = [roof for run in runs for roof in _of(run)]
-    return list(dict.fromkeys(found))
+    return [roof for index, run in enumerate(runs) for roof in _of(index, run)]
 
 
-def _of(run: Run) -> Iterator[Roof]:
+def _of(index: int, run: Run) -> Iterator[Roof]:
     timed = dict.fromkeys(record.case.dtype for record in run.records if record.measurement)
     for peaks in (run.header.peaks, published_for(run.header.environment.hard)):
         if peaks is not None:
-            yield from (
-                _roof(peaks, dtype) for dtype in timed if peaks.flops_per_s.get(dtype) and peaks.bytes_per_s
-            )
+            known = (dtype for dtype in timed if peaks.flops_per_s.get(dtype) and peaks.bytes_per_s)
+            yield from (_roof(index, peaks, dtype) for dtype in known)
 
 
-def _roof(peaks: Peaks, dtype: str) -> Roof:
+def _roof(index: int, peaks: Peaks, dtype: str) -> Roof:
     return Roof(
+        run_index=index,
         label=f"{plain(peaks.device)} in {dtype}, {plain(peaks.source)}",
         dtype=dtype,
         tflop_s=peaks.flops_per_s[dtype] / 1e12,

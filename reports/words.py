@@ -308,7 +308,8 @@ def _spread(usable: pd.DataFrame) -> Iterable[str]:
     half = (usable["high_ns"] - usable["low_ns"]) / usable["median_ns"] / 2
     samples = usable["samples"].astype(int)
     yield (
-        f"Times are medians of {_span(int(samples.min()), int(samples.max()))} samples with 95% intervals; "
+        f"Times are medians of {_span(int(samples.min()), int(samples.max()))} samples "
+        f"by {listed([code(str(clock)) for clock in usable['clock'].unique()])}, with 95% intervals; "
         f"the typical interval is ±{digits(100 * half.median(), 2)}%. "
         "Where two intervals overlap, it is called a tie."
     )

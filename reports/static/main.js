@@ -171,7 +171,7 @@
         ...(get("rank", row) === null
           ? []
           : AB.data.roofs
-              .filter((roof) => roof.dtype === get("dtype", row))
+              .filter((roof) => roof.dtype === get("dtype", row) && roof.run_index === get("run_index", row))
               .flatMap((roof) =>
                 fact(
                   `share of ${roof.label}`,

@@ -36,7 +36,9 @@
     const xs = data.flatMap((trace) => trace.x),
       ys = data.flatMap((trace) => trace.y),
       [left, right] = padded(xs);
-    const known = AB.data.roofs.filter((roof) => !AB.hidden.get("dtype").has(roof.dtype));
+    const known = AB.data.roofs.filter(
+      (roof) => !AB.hidden.get("dtype").has(roof.dtype) && !AB.hidden.get("run").has(String(roof.run_index)),
+    );
     const roofs = known.length ? known : [{ label: "best seen in these runs", tflop_s: top, gb_s: traffic }];
     const shapes = roofs.map((roof, place) => {
       const ridge = Math.min(Math.max((roof.tflop_s / roof.gb_s) * 1000, 10 ** left), 10 ** right);
