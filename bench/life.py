@@ -1,12 +1,12 @@
 """What happens to one case, step by step; every way to end becomes a record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import msgspec
 
-from bench.records.schema import Agreement, Conditions, Measurement, Peaks, Record, Status
+from bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
 from bench.timing.conditions import Watch
 from bench.timing.process import Pool
 from bench.timing.rounds import Contestant, Effort, contest
@@ -96,7 +96,8 @@ class Life:
         assert record.measurement is not None, "only timed records are refined"
         name = record.implementation
         self.prior[name] = record.measurement
-        self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0)
+        notes = tuple(note for note in record.notes if not note.startswith("disturbed: "))
+        self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0, notes)
         self.wall_s[name] = record.wall_s
 
     def contest(self, opened: list[Contestant]) -> list[Contestant]:
@@ -194,26 +195,36 @@ class Life:
         )
 
     def _notes(self, name: str, measurement: Measurement | None) -> tuple[str, ...]:
-        """What a reader of the time must know."""
+        """What a reader must know of the implementation, and of the time where there is one."""
+        notes = self.checked[name].notes if name in self.checked else ()
         if measurement is None or self.conditions is None:
-            return ()
+            return notes
         disturbed = f"disturbed: {self.conditions.disturbance}" if self.conditions.disturbance else ""
-        return tuple(note for note in (disturbed, self.ready[name].note) if note)
+        return (*notes, *(note for note in (disturbed, self.ready[name].note) if note))
 
 
 def why_wrong(agreement: Agreement) -> str:
-    """One line that says what disagrees: the worst comparison, or the check that failed."""
-    if agreement.failed_checks:
+    """What disagrees, in one line: the output that says most about it; without one, the checks that failed."""
+    if not agreement.failures:
         return "; ".join(f"{check.name}: {check.detail}" for check in agreement.failed_checks)
-    worst = agreement.failures[0]
-    index = ", ".join(map(str, worst.worst_index))
-    line = (
-        f"{worst.output} on {worst.family} inputs: error {float(worst.max_error):.3g} over budget "
-        f"{worst.max_budget:.3g} at [{index}], expected {float(worst.expected):.5g}, got {float(worst.got):.5g}"
+    also = ", ".join(check.name for check in agreement.failed_checks)
+    return _told(_telling(agreement.failures)) + (f"; fails as well: {also}" if also else "")
+
+
+def _telling(failures: Sequence[Comparison]) -> Comparison:
+    """The failure with a hint, of the ordinary inputs before all; the worst where none has one."""
+    hinted = [failure for failure in failures if failure.hint]
+    return min(hinted, key=lambda failure: failure.family != "normal", default=failures[0])
+
+
+def _told(failure: Comparison) -> str:
+    index = ", ".join(map(str, failure.worst_index))
+    what = (
+        f"error {float(failure.max_error):.3g} over budget {failure.max_budget:.3g} at [{index}], "
+        f"expected {float(failure.expected):.5g}, got {float(failure.got):.5g}"
     )
-    if float(worst.max_error) <= worst.max_budget:
-        line = (
-            f"{worst.output} on {worst.family} inputs: relative L2 error {float(worst.l2_error):.3g} "
-            f"over budget {worst.l2_budget:.3g}"
-        )
-    return f"{line} ({worst.outside} of {worst.judged} elements)" + (f": {worst.hint}" if worst.hint else "")
+    if float(failure.max_error) <= failure.max_budget:
+        what = f"relative L2 error {float(failure.l2_error):.3g} over budget {failure.l2_budget:.3g}"
+    where = f"{failure.output} on {failure.family} inputs"
+    hint = f": {failure.hint}" if failure.hint else ""
+    return f"{where}: {what} ({failure.outside} of {failure.judged} elements){hint}"

@@ -19,7 +19,7 @@ def run_case(
     right = []
     for name in names:
         record = life.check(name)
-        if record.status is Status.PASSED and settings.timed:
+        if record.status is Status.PASSED and settings.timed and life.checked[name].timed:
             right.append(record)
         else:
             yield record

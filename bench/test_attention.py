@@ -16,7 +16,7 @@ from bench.records.schema import Agreement
 from bench.timing.replay import VirtualClock
 from bench.timing.timer import Timer
 from impls.contract import Case, Implementation, Refusal, cost
-from impls.registry import unavailable
+from impls.registry import why_unavailable
 
 DEVICE_ROUNDS = 50
 
@@ -26,7 +26,7 @@ def test_attention(
 ) -> None:
     """`implementation` agrees with the oracle on `case`, and this is how long it takes."""
     __tracebackhide__ = True
-    if reason := unavailable(implementation.requires):
+    if reason := why_unavailable(implementation, oracle.device):
         pytest.skip(reason)
     try:
         agreement = check(implementation, case, oracle).agreement
@@ -36,6 +36,8 @@ def test_attention(
     benchmark.extra_info.update(extra_info(implementation.name, case, agreement))
     if not agreement.ok:
         pytest.fail(f"WRONG {implementation.name} on {case.id}\n  {why_wrong(agreement)}", pytrace=False)
+    if reason := implementation.never_timed.get(oracle.device):
+        pytest.skip(f"it agrees, and is not timed: {reason}")
     timer = Timer(implementation, case, oracle, seed=0)
     try:
         benchmark.extra_info["clock"] = timer.clock.name

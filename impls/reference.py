@@ -96,14 +96,16 @@ class _Piece:
 
     def _grouped(self, x: Tensor) -> Tensor:
         """``[Hkv, G * R, n]`` as a view ``[Hkv, G, R, n]``."""
-        return x.unflatten(1, (self.case.groups, len(self.rows)))
+        found: Tensor = x.unflatten(1, (self.case.groups, len(self.rows)))
+        return found
 
     def _tiles(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Keys (numbers within the segment), k and v tiles ``[Hkv, n, D]`` in float64."""
         for start in range(self.low, self.high, KEYS_AT_ONCE):
             keys = torch.arange(start, min(start + KEYS_AT_ONCE, self.high), device=self.q.device)
             where = self._where(keys)
-            yield keys, *(x[where].double().movedim(0, 1) for x in (self.inputs.k, self.inputs.v))
+            k, v = (x[where].double().movedim(0, 1) for x in (self.inputs.k, self.inputs.v))
+            yield keys, k, v
 
     def _where(self, keys: Tensor) -> tuple[Tensor | int, slice, Tensor]:
         """Index of these keys in the stored k and v; the result of indexing is ``[n, Hkv, D]``."""

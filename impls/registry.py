@@ -1,23 +1,31 @@
 """The registry is the list of files in this folder.
 
-A file exports one ``IMPL``, or ``IMPLS`` for the variants of one backend. A file
-that fails to import is a reason, not a crash: it stands in the list as an
-implementation that is unavailable.
+A file exports one ``IMPL``, or ``IMPLS`` for the variants of one backend, and
+imports its backend only while it prepares a case. Folders named in
+``ATTNBENCH_IMPLS`` (several with the system's path separator between) are looked
+into as well. A file that fails to import is a reason, not a crash: it stands in
+the list, by its own name, as an implementation that is unavailable.
 """
 
 import difflib
 import importlib
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 
 from packaging.specifiers import SpecifierSet
 
-from impls.contract import Implementation, Requirement
-from impls.user_file import is_user_file, load_user_file
+from impls.contract import Call, Implementation, Inputs, Refusal, Requirement
+from impls.user_file import UserFileError, is_user_file, load_module, load_user_file
 
+EXTRA_FOLDERS = "ATTNBENCH_IMPLS"
+IMPORT_TIMEOUT_S = 60.0
 NOT_IMPLEMENTATIONS = frozenset({"__init__", "registry", "reference", "tensors", "user_file"})
 
 
@@ -25,23 +33,52 @@ class UnknownImplementation(ValueError):
     """A name that no file exports; the message offers the nearest ones."""
 
 
-def files() -> list[str]:
-    """Module names of the implementations, sorted."""
-    found = (path.stem for path in Path(__file__).parent.glob("*.py"))
-    return sorted(name for name in found if name not in NOT_IMPLEMENTATIONS)
+def files() -> list[Path]:
+    """The files of implementations: this folder's, sorted, then those of the extra folders."""
+    extra = [folder for folder in os.environ.get(EXTRA_FOLDERS, "").split(os.pathsep) if folder]
+    found: list[Path] = []
+    for folder in (Path(__file__).parent, *map(Path, extra)):
+        found += sorted(path for path in folder.glob("*.py") if path.stem not in NOT_IMPLEMENTATIONS)
+    return found
 
 
 @cache
 def catalogue() -> dict[str, Implementation]:
     """Every implementation by name, in the order of the files."""
     found: dict[str, Implementation] = {}
-    for name in files():
-        module = importlib.import_module(f"impls.{name}")
-        for implementation in getattr(module, "IMPLS", None) or (module.IMPL,):
+    for path in files():
+        for implementation in _exported(path):
             if implementation.name in found:
-                raise ValueError(f"impls/{name}.py exports {implementation.name!r}, which another file has already")
+                raise ValueError(f"{path} exports {implementation.name!r}, which another file has already")
             found[implementation.name] = implementation
     return found
+
+
+def _exported(path: Path) -> tuple[Implementation, ...]:
+    """What a file exports; one that stands for the file, with the reason, where it does not import."""
+    try:
+        module = _module(path)
+    except (ImportError, SyntaxError, UserFileError) as error:
+        return (_broken(path, f"{path.name}: {error}"),)
+    exported = getattr(module, "IMPLS", None) or (getattr(module, "IMPL", None),)
+    if not all(isinstance(one, Implementation) for one in exported):
+        return (_broken(path, f"{path} exports neither IMPL nor IMPLS"),)
+    return tuple(exported)
+
+
+def _module(path: Path) -> ModuleType:
+    if path.parent == Path(__file__).parent:
+        return importlib.import_module(f"impls.{path.stem}")
+    return load_module(path)
+
+
+def _broken(path: Path, reason: str) -> Implementation:
+    def prepare(inputs: Inputs) -> Call:
+        raise Refusal(reason)
+
+    return Implementation(
+        name=path.stem, summary="a file that does not import", prepare=prepare, broken=" ".join(reason.split())
+    )
 
 
 def find(name: str) -> Implementation:
@@ -56,15 +93,46 @@ def find(name: str) -> Implementation:
     raise UnknownImplementation(f"unknown implementation {name!r}: {offer} (or FILE.py:FUNCTION)")
 
 
+def why_unavailable(implementation: Implementation, device: str) -> str | None:
+    """Why an implementation can't run on this device here, whatever the case; None where it can."""
+    reason = implementation.broken or unavailable(implementation.requires)
+    if reason or implementation.lacks is None or device not in implementation.devices:
+        return reason
+    return implementation.lacks(device)
+
+
 def unavailable(requirements: Iterable[Requirement]) -> str | None:
     """Why an implementation with these requirements can't run here, and what would install it."""
     for requirement in requirements:
-        if importlib.util.find_spec(requirement.package) is None:
-            return f"{requirement.package} is not installed{_how(requirement)}"
-        here = installed_version(requirement.package)
-        if here and requirement.versions and here not in SpecifierSet(requirement.versions):
-            return f"{requirement.package} {here} is installed, {requirement.versions} is needed{_how(requirement)}"
+        if problem := _missing(requirement) or import_problem(requirement.imported):
+            return problem + (f" (install it: {requirement.install})" if requirement.install else "")
     return None
+
+
+def _missing(requirement: Requirement) -> str | None:
+    """What is wrong with what is installed, without importing it."""
+    here = installed_version(requirement.package)
+    found = importlib.util.find_spec(requirement.imported.partition(".")[0]) is not None
+    if not found or (here is None and requirement.versions):
+        return f"{requirement.package} is not installed"
+    if requirement.versions and not SpecifierSet(requirement.versions).contains(here or "", prereleases=True):
+        return f"{requirement.package} {here} is installed, {requirement.versions} is needed"
+    return None
+
+
+@cache
+def import_problem(module: str) -> str | None:
+    """What becomes of importing `module`, tried in a process of its own: it may crash or hang."""
+    command = [sys.executable, "-c", f"import {module}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{module} does not import within {IMPORT_TIMEOUT_S:g} s"
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"{module} does not import: the process was killed by signal {-done.returncode}"
+    return f"{module} does not import: {(done.stderr.strip().splitlines() or ['no message'])[-1]}"
 
 
 def installed_version(package: str) -> str | None:
@@ -73,7 +141,3 @@ def installed_version(package: str) -> str | None:
         return version(package.replace("_", "-"))
     except PackageNotFoundError:
         return None
-
-
-def _how(requirement: Requirement) -> str:
-    return f" (install it: {requirement.install})" if requirement.install else ""

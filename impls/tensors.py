@@ -97,3 +97,8 @@ def softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:
 def dropped(weights: Tensor, probability: float) -> Tensor:
     """Weights after dropout with torch's own generator: some become 0, the others grow by ``1 / (1 - p)``."""
     return weights if not probability else torch.nn.functional.dropout(weights, probability, training=True)
+
+
+def rows_first(x: Tensor) -> Tensor:
+    """``[B, H, N, D]`` as a contiguous ``[B, N, H, D]``, what a projection gives and most packages take."""
+    return x.transpose(1, 2).contiguous()

@@ -13,9 +13,13 @@ heads; the backward computes the scores twice and uses no atomics.
 import os
 import sys
 
+import torch
+
 from impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs, Packed, Requirement
 
 MOST_HEAD_DIM = 256
+OLDEST = (8, 0)
+"""Compute capability from which on a GPU has what the kernels need: bfloat16 MMAs, asynchronous copies."""
 
 
 def interpreter() -> str | None:
@@ -31,11 +35,18 @@ def interpreter() -> str | None:
     return None
 
 
-def _refuses(case: Case, device: str) -> str | None:
-    if device == "cpu" and (reason := interpreter()):
-        return reason
-    if device == "cuda" and os.environ.get("TRITON_INTERPRET") == "1":
+def lacks(device: str) -> str | None:
+    """Triton's interpreter on a CPU; its absence on a GPU."""
+    if device == "cpu":
+        return interpreter()
+    if os.environ.get("TRITON_INTERPRET") == "1":
         return "TRITON_INTERPRET=1 is set, under which no kernel runs on the GPU: unset it"
+    if device == "cuda" and torch.cuda.is_available() and torch.cuda.get_device_capability() < OLDEST:
+        return f"{torch.cuda.get_device_name()} has a compute capability below {OLDEST[0]}.{OLDEST[1]}"
+    return None
+
+
+def _refuses(case: Case, device: str) -> str | None:
     if max(case.head_dim, case.v_head_dim) > MOST_HEAD_DIM:
         return f"head_dim goes up to {MOST_HEAD_DIM}, not {max(case.head_dim, case.v_head_dim)}"
     return None
@@ -67,4 +78,6 @@ IMPL = Implementation(
     features=EVERYTHING - {"blocks"},
     requires=(Requirement("triton", ">=3.7", "pip install triton"),),
     refuses=_refuses,
+    lacks=lacks,
+    never_timed={"cpu": "it ran in Triton's interpreter, whose time says nothing of the kernel"},
 )

@@ -58,7 +58,7 @@ def load_user_file(name: str) -> Implementation:
         raise UserFileError(f"{name}: name the function as well, as in {name}:attention")
     if not path.is_file():
         raise UserFileError(f"{name}: there is no file {path}")
-    module = _load(path)
+    module = load_module(path)
     function = getattr(module, function_name, None)
     if function is None:
         offered = [n for n, value in vars(module).items() if inspect.isfunction(value) and not n.startswith("_")]
@@ -146,7 +146,7 @@ def _window(case: Case) -> tuple[int, int]:
     return (-1, -1)
 
 
-def _load(path: Path) -> ModuleType:
+def load_module(path: Path) -> ModuleType:
     """Import `path` by itself; its folder is importable meanwhile, and only then."""
     spec = importlib.util.spec_from_file_location(f"attnbench_user_{path.stem}", path.resolve())
     assert spec is not None, "a .py file has a spec"

@@ -7,8 +7,8 @@ import pandas as pd
 
 from bench.records.schema import Run
 from reports.compare import compare
+from reports.text import visible
 from reports.units import length
-from reports.words import visible
 
 MOST_GQA = 60
 SAME_BUT_KV_HEADS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.records.schema import Run
 from bench.records.store import RUN_FILE, StoreError, read_run
 from reports.html import environment, inline
-from reports.words import moment, plain
+from reports.text import moment, plain
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.html"

@@ -19,8 +19,9 @@ from reports.choices import ranked
 from reports.data import limits
 from reports.groups import forest, gqa_panels, history, panels, winners
 from reports.peaks import roofs
+from reports.text import moment, plain, visible
 from reports.units import SCALES, length
-from reports.words import Summary, moment, plain, visible
+from reports.words import Summary
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",

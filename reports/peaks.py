@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bench.records.peaks import published_for
 from bench.records.schema import Peaks, Run
-from reports.words import plain
+from reports.text import plain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,10 +73,12 @@ def _dscores(p: Problem, weights: Tensor, dout: Tensor, out: Tensor, slope: Tens
 
 
 def _gradient(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:
-    """Dq ``[B, Hq, R, D]``, or dk or dv ``[B, Hkv, N, D]``."""
+    """The gradient called `name`: dq ``[B, Hq, R, D]``, or dk or dv ``[B, Hkv, N, D]``."""
     if name == "dq":
         return dscores @ p.kv[0][:, p.heads] * p.case.score_scale
-    return _by_head(p, name, weights, dscores, dout).unflatten(1, (p.case.kv_heads, p.case.groups)).sum(2)
+    each = _by_head(p, name, weights, dscores, dout)
+    found: Tensor = each.unflatten(1, (p.case.kv_heads, p.case.groups)).sum(2)
+    return found
 
 
 def _by_head(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:

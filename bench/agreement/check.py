@@ -16,6 +16,7 @@ from bench.agreement.inputs import applies, make_inputs
 from bench.agreement.observe import CudaStreams, global_state, observe, restored
 from bench.agreement.oracle import Expectation, Oracle
 from bench.agreement.properties import PROPERTIES, try_properties
+from bench.agreement.relaxed import relaxed
 from bench.agreement.rows import restricted
 from bench.agreement.smaller import probe, small
 from bench.records.schema import Agreement, Check, Comparison, KnownLimit
@@ -46,6 +47,7 @@ def check(
     """
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
+    oracle = relaxed(oracle, implementation.budget_factor)
     if case.dropout:
         return _by_statistics(implementation, case, oracle.device, seed)
     with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):

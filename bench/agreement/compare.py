@@ -8,6 +8,7 @@ from bench.agreement.oracle import Target
 from bench.records.schema import Comparison, real
 
 
+@torch.no_grad()
 def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor | None) -> Comparison:
     """Judge `got`; `rows` are the query rows that the target holds, None where it holds everything.
 
@@ -15,8 +16,9 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
     An expected -inf (the LSE of an empty row) must be -inf. The L2 error is that
     of the cell which stands worst against its budget, relative to what was expected there.
     """
-    judged = got if rows is None else got[:, :, rows.to(got.device)]
-    judged, expected = judged.detach().double().cpu(), target.expected
+    every = rows is None or len(rows) == got.shape[2]
+    judged = (got if every else got[:, :, rows.to(got.device)]).double().cpu()  # type: ignore[union-attr]  # not every
+    expected = target.expected
     error = absolute_error(judged, expected)
     place = int(error.argmax()) if error.numel() else 0
     here = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), error.shape))
@@ -24,29 +26,35 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
     if rows is not None:
         index[2] = int(rows[index[2]])
     l2, l2_budget = _worst_cell(error, target)
-    wanted = expected.isfinite()
+    largest = float(error[here])
     return Comparison(
         output=output,
         family=family,
-        max_error=real(float(error.max())) if error.numel() else 0.0,
+        max_error=real(largest),
         max_budget=target.max_budget,
         l2_error=real(l2),
         l2_budget=l2_budget,
         worst_index=tuple(index),
         expected=real(float(expected[here])),
         got=real(float(judged[here])),
-        finite=bool(judged[wanted].isfinite().all()) and (output == "lse" or bool(got.isfinite().all())),
+        finite=largest < torch.inf and (output == "lse" or is_finite(got)),
         judged=error.numel(),
-        outside=int((error > target.max_budget).sum()),
+        outside=int((error > target.max_budget).sum()) if largest > target.max_budget else 0,
     )
 
 
 def absolute_error(judged: Tensor, expected: Tensor) -> Tensor:
     """Elementwise; inf where one of the two is not finite and the other is not the same."""
-    wanted = expected.isfinite()
-    same = (judged == expected) & ~wanted
-    error = torch.where(wanted, (judged - expected).abs(), torch.where(same, 0.0, torch.inf))
-    return torch.where(error.isnan(), torch.inf, error)
+    error = (judged - expected).abs()
+    if is_finite(error):
+        return error
+    same = (judged == expected) & ~expected.isfinite()
+    return torch.where(same, 0.0, torch.where(error.isnan(), torch.inf, error))
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether all elements are; in one pass, without a copy."""
+    return not x.numel() or all(bool(end.isfinite()) for end in torch.aminmax(x.detach()))
 
 
 def _worst_cell(error: Tensor, target: Target) -> tuple[float, float]:

@@ -162,7 +162,7 @@ def _paged(
 
 
 def _needle(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each query points along one key of its row: the ends, tile edges and the middle, in turn over heads and rows."""
+    """Each query points along one key of its row: ends, tile edges and the middle, in turn over heads and rows."""
     q = q.mul_(0.1)
     heads = torch.arange(case.q_heads)[:, None]
     for row, q_start, q_len, k_start, k_len, offset in case.segments:

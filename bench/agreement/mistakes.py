@@ -13,8 +13,8 @@ Made = tuple[str, Tensor]
 """Words, and the output ``[B, Hq, R, Dv]`` of a kernel with this mistake."""
 
 TRIANGLE = (
-    "the triangle is inverted: torch.triu(ones, 1) is 1 where keys must be HIDDEN, and the fill runs where it is 0, "
-    "so that every query sees only later keys (the last row sees none); fill where it is 1, or build it with tril"
+    "the triangle is inverted: torch.triu(ones, 1) is 1 where keys must be HIDDEN, but the fill is where it is 0, "
+    "so that every query sees only later keys (the last row sees none); fill where it is 1, or use tril"
 )
 TILES = (16, 32, 64, 128)
 MOST_TILES = 512
@@ -126,7 +126,8 @@ def _lengths(p: Problem) -> Iterator[tuple[str, Tensor]]:
     def seen(lengths: Tensor, offsets: Tensor) -> Tensor:
         position = p.rows[None, :, None] + offsets[:, None, None]
         visible = case.mask.visible(position, p.keys[None, None, :])
-        return (visible & (p.keys < lengths[:, None, None])).unsqueeze(1)
+        found: Tensor = (visible & (p.keys < lengths[:, None, None])).unsqueeze(1)
+        return found
 
     yield "the lengths are ignored: keys beyond them are seen", seen(lengths * 0 + case.kv_len, offsets)
     yield "the first row's length stands for all rows", seen(lengths[:1].expand_as(lengths), offsets)

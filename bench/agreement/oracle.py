@@ -5,8 +5,9 @@ low-precision twins on the very same inputs, judged by the same oracle, plus a
 rounding floor. Nothing is tuned by hand.
 """
 
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -30,6 +31,10 @@ SIGMAS = 4.0
 
 VERSION = 2
 """Part of the name of a stored expectation; raise it when what is stored changes."""
+
+
+KEPT = 128
+"""Expectations held in memory."""
 
 
 @dataclass(frozen=True)
@@ -113,20 +118,28 @@ class Oracle:
 
     def __init__(self, folder: Path | None = None, device: str = "cpu") -> None:
         self.folder, self.device = folder, device
-        self._compute = lru_cache(maxsize=64)(self._find)
+        self._kept: OrderedDict[str, Expectation] = OrderedDict()
 
     def expect(self, case: Case, family: str, seed: int) -> Expectation:
         """What `case` must give for this family and seed; ``views`` has the values of ``normal``."""
-        return self._compute(case, "normal" if family == "views" else family, seed)
+        family = "normal" if family == "views" else family
+        return self.once(f"{case.id}|{family}|{seed}", lambda: expectation(case, family, seed, self.device))
 
-    def _find(self, case: Case, family: str, seed: int) -> Expectation:
-        if self.folder is None:
-            return expectation(case, family, seed, self.device)
-        name = sha256(f"{VERSION}|{case.id}|{family}|{seed}".encode()).hexdigest()[:32]
-        path = self.folder / f"{name}.pt"
+    def once(self, name: str, compute: Callable[[], Expectation]) -> Expectation:
+        """The expectation called `name`, computed if it was not before; a name must say all that decides it."""
+        if name in self._kept:
+            self._kept.move_to_end(name)
+            return self._kept[name]
+        found = self._kept[name] = compute() if self.folder is None else self._stored(self.folder, name, compute)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found
+
+    def _stored(self, folder: Path, name: str, compute: Callable[[], Expectation]) -> Expectation:
+        path = folder / f"{sha256(f'{VERSION}|{name}'.encode()).hexdigest()[:32]}.pt"
         if path.exists():
             return _load(path)
-        found = expectation(case, family, seed, self.device)
+        found = compute()
         _save(found, path)
         return found
 

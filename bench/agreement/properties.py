@@ -9,6 +9,7 @@ Determinism and batch invariance compare bits.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 
 import msgspec
 import torch
@@ -19,7 +20,7 @@ from bench.agreement.inputs import make_inputs
 from bench.agreement.observe import bits
 from bench.agreement.oracle import Expectation, Oracle, Target, expect_of
 from bench.agreement.rows import visible_rows
-from bench.records.schema import Check
+from bench.records.schema import Check, Comparison
 from impls.contract import Case, Causal, Dense, Full, Implementation, Inputs, Outputs, Paged
 from impls.tensors import repeat_heads
 
@@ -54,10 +55,10 @@ class Trial:
         """What the implementation gave for them."""
         return self.run(self.inputs)
 
-    @cached_property
-    def generator(self) -> torch.Generator:
-        """Draws for the variants, the same for every implementation."""
-        return torch.Generator().manual_seed(self.seed)
+    def expect(self, what: str, inputs: Inputs, rows: Tensor) -> Expectation:
+        """What these inputs must give; `what` names how they were made from the case and the seed."""
+        name = f"{self.case.id}|{self.seed}|{what}"
+        return self.oracle.once(name, lambda: expect_of(inputs, rows))
 
     def run(self, inputs: Inputs) -> Outputs:
         """Prepare and call; without a graph."""
@@ -67,9 +68,14 @@ class Trial:
         """Whether the implementation takes `case`."""
         return self.implementation.supports(case, self.oracle.device) is None
 
-    def noise(self, like: Tensor, scale: float = 1.0) -> Tensor:
-        """Normal values shaped as `like`."""
-        return (torch.randn(like.shape, generator=self.generator) * scale).to(like)
+    def noise(self, what: str, like: Tensor, scale: float = 1.0) -> Tensor:
+        """Normal values shaped as `like`, the same for every implementation; `what` names them."""
+        return (torch.randn(like.shape, generator=self.generator(what), dtype=torch.float32) * scale).to(like)
+
+    def generator(self, what: str) -> torch.Generator:
+        """Draws called `what`."""
+        digest = sha256(f"{self.case.id}|{self.seed}|{what}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
 
 def causality(trial: Trial) -> str | None:
@@ -82,11 +88,11 @@ def causality(trial: Trial) -> str | None:
     if not bool(hidden.any()):
         return None
     k, v = inputs.k.clone(), inputs.v.clone()
-    for x, scale in ((k, 1.0), (v, STRANGE)):
+    for name, x, scale in (("k", k, 1.0), ("v", v, STRANGE)):
         seen = x[:, :, : case.kv_len]
-        seen[:] = torch.where(hidden[:, None, :, None], trial.noise(seen, scale), seen)
+        seen[:] = torch.where(hidden[:, None, :, None], trial.noise(f"hidden {name}", seen, scale), seen)
     some = rows[:: -(-len(rows) // ROWS)].cpu()
-    target = expect_of(inputs, some).targets["out"]
+    target = trial.expect("half", replace(inputs, dout=None), some).targets["out"]
     changed = trial.run(replace(inputs, k=k, v=v)).out
     return _unequal(changed, trial.outputs.out[:, :, some], target, some, "when hidden keys and values change")
 
@@ -96,7 +102,7 @@ def key_permutation(trial: Trial) -> str | None:
     case, inputs = trial.case, trial.inputs
     if not (isinstance(case.mask, Full) and isinstance(case.layout, Dense)) or case.bias == "alibi":
         return None
-    order = torch.randperm(case.kv_len, generator=trial.generator).to(inputs.k.device)
+    order = torch.randperm(case.kv_len, generator=trial.generator("order")).to(inputs.k.device)
     bias = None if inputs.bias is None else inputs.bias[..., order]
     moved = trial.run(replace(inputs, k=inputs.k[:, :, order], v=inputs.v[:, :, order], bias=bias)).out
     return _same_as_before(trial, moved, "when keys and values are permuted")
@@ -108,7 +114,7 @@ def ones(trial: Trial) -> str | None:
         return None
     inputs = replace(trial.inputs, v=torch.ones_like(trial.inputs.v), dout=None)
     rows = trial.wanted.rows[:ROWS]
-    target = expect_of(inputs, rows).targets["out"]
+    target = trial.expect("ones", inputs, rows).targets["out"]
     found = compare("out", "ones", trial.run(inputs).out, target, rows)
     return "" if found.ok else f"V of ones gives {found.got} at {found.worst_index}, not {found.expected}"
 
@@ -116,12 +122,12 @@ def ones(trial: Trial) -> str | None:
 def linearity(trial: Trial) -> str | None:
     """out(V + W) = out(V) + out(W); V and W are small integers, so that their sum is exact."""
     inputs, rows = replace(trial.inputs, dout=None), trial.wanted.rows[:ROWS]
-    v, w = (trial.noise(inputs.v, 4.0).round().clamp(-64, 64) for _ in range(2))
+    v, w = (trial.noise(name, inputs.v, 4.0).round().clamp(-64, 64) for name in "vw")
     outs, targets = [], []
-    for values in (v + w, v, w):
+    for name, values in (("v + w", v + w), ("v", v), ("w", w)):
         each = replace(inputs, v=values)
         outs.append(trial.run(each).out)
-        targets.append(expect_of(each, rows).targets["out"])
+        targets.append(trial.expect(name, each, rows).targets["out"])
     parts = (outs[1].double() + outs[2].double())[:, :, rows]
     whole = replace(
         targets[0],
@@ -265,10 +271,7 @@ def _unequal(got: Tensor, other: Tensor, target: Target, rows: Tensor, when: str
     return "" if found.ok else _words(found, f"the output changes {when}")
 
 
-def _words(found: object, what: str) -> str:
-    from bench.records.schema import Comparison
-
-    assert isinstance(found, Comparison), "compare gives one"
+def _words(found: Comparison, what: str) -> str:
     return (
         f"{what}: by {float(found.max_error):.3g} at {found.worst_index} (budget {found.max_budget:.3g}), "
         f"relative L2 {float(found.l2_error):.3g} (budget {found.l2_budget:.3g})"

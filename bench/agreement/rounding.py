@@ -41,11 +41,13 @@ class Chunk:
 
     def shaped(self, x: Tensor) -> Tensor:
         """``[B, Hkv, G * R, n]`` as ``[B, Hq, R, n]``."""
-        return x.unflatten(2, (self.case.groups, -1)).flatten(1, 2)
+        found: Tensor = x.unflatten(2, (self.case.groups, -1)).flatten(1, 2)
+        return found
 
     def folded(self, x: Tensor) -> Tensor:
         """``[B, Hq, R, n]`` as ``[B, Hkv, G * R, n]``."""
-        return x.unflatten(1, (self.case.kv_heads, self.case.groups)).flatten(2, 3)
+        found: Tensor = x.unflatten(1, (self.case.kv_heads, self.case.groups)).flatten(2, 3)
+        return found
 
 
 @dataclass(frozen=True)

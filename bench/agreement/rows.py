@@ -22,14 +22,19 @@ FEWEST = 16
 SCORES_JUDGED = 1 << 26
 """Scores of all judged rows together, beyond which the sample shrinks (down to `FEWEST` rows)."""
 
+ELEMENTS_JUDGED = 1 << 19
+"""Elements of an output beyond which a case of more than `SAMPLE` rows is judged on a sample."""
+
 EDGE = 64
 ENDS = 6
 
 
 def judged_rows(case: Case, seed: int) -> Tensor:
     """Rows to judge, sorted: all of a short case, else the ends, both sides of tile edges, and random ones."""
-    affordable = max(FEWEST, SCORES_JUDGED // (case.batch * case.q_heads * case.kv_len))
-    if case.q_len <= min(affordable, ALL_ROWS_UP_TO):
+    heads = case.batch * case.q_heads
+    affordable = max(FEWEST, SCORES_JUDGED // (heads * case.kv_len))
+    all_up_to = ALL_ROWS_UP_TO if heads * case.q_len * case.v_head_dim <= ELEMENTS_JUDGED else SAMPLE
+    if case.q_len <= min(affordable, all_up_to):
         return torch.arange(case.q_len)
     size = min(affordable, SAMPLE)
     last = case.q_len - 1

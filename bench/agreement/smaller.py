@@ -5,7 +5,7 @@ import msgspec
 from impls.contract import Case, Dense, Implementation
 
 PROBE_HEADS = 2
-PROBE_SCORES = 1 << 22
+PROBE_SCORES = 1 << 20
 """Cases with more scores than this run the special families on fewer heads and rows of the batch."""
 
 SMALL_SCORES = 1 << 19
@@ -19,7 +19,7 @@ def probe(case: Case) -> Case:
 
 
 def small(case: Case, implementation: Implementation, device: str) -> Case:
-    """`case` with two key/value heads at most, and shorter where it is dense and long; itself where that is refused."""
+    """`case` with few heads, and shorter where it is dense and long; itself where that is refused."""
     lighter = _lighter(case, PROBE_HEADS)
     if isinstance(case.layout, Dense) and _scores(lighter) > SMALL_SCORES:
         lighter = _shorter(lighter)

@@ -68,7 +68,8 @@ def _chunks(inputs: Inputs, rows: Tensor) -> Iterator[Chunk]:
 
 
 def _folded(x: Tensor, case: Case) -> Tensor:
-    return x.unflatten(1, (case.kv_heads, case.groups)).flatten(2, 3)
+    found: Tensor = x.unflatten(1, (case.kv_heads, case.groups)).flatten(2, 3)
+    return found
 
 
 def _eager(chunk: Chunk, k: Tensor, v: Tensor, sums: Low) -> Low:

@@ -4,14 +4,16 @@ import click
 
 from bench.cli.session import SET_UP_TIMEOUT_S, Session, UsageError, session
 from bench.sweeps import Sweep
+from bench.timing.process import pool
 from bench.timing.worker import Description, Unusable
-from impls.contract import Case, CaseError, parse_case
+from impls.contract import EVERYTHING, Case, CaseError, parse_case
 
 EXAMPLES = """\b
 Examples:
   python -m bench list
   python -m bench list --case b1-h32-kv8-s512-d128-causal-bf16
   python -m bench list --impl my_kernel.py:attention --json
+  python -m bench list --features markdown > docs/features.md
 """
 
 
@@ -20,8 +22,14 @@ Examples:
 @click.option("--impl", "names", multiple=True, metavar="NAME|FILE.py:FUNCTION", help="Only these; repeatable.")
 @click.option("--case", "case_id", metavar="ID", help="Say for this case who can do it, and why the others can't.")
 @click.option("--json", "for_machines", is_flag=True, help="For machines.")
-def command(device: str, names: tuple[str, ...], case_id: str | None, for_machines: bool) -> None:
+@click.option("--features", type=click.Choice(["table", "markdown", "json"]), help="The feature matrix instead.")
+def command(
+    device: str, names: tuple[str, ...], case_id: str | None, for_machines: bool, features: str | None
+) -> None:
     """Implementations, whether they can run here, and why not."""
+    if features:
+        click.echo(_matrix(names, features), nl=False)
+        return
     try:
         case = parse_case(case_id) if case_id else None
     except CaseError as error:
@@ -32,13 +40,33 @@ def command(device: str, names: tuple[str, ...], case_id: str | None, for_machin
         reasons = {one.name: _reason(one, device) for one in known}
         if case is not None:
             reasons |= _asked(here, case, known)
-    _print_json(known, reasons) if for_machines else _print_table(known, reasons, device, case_id)
+    _print_json(known, reasons) if for_machines else _print_entries(known, reasons, case_id or device)
+
+
+def _matrix(names: tuple[str, ...], form: str) -> str:
+    """The feature matrix in `form`; it is the same on every machine, so that no device is asked for."""
+    from bench.features import as_json, as_markdown, as_table
+
+    with pool("cpu", SET_UP_TIMEOUT_S) as workers:
+        rows = workers.oracle.ask("features", names)
+    if isinstance(rows, Unusable):
+        raise UsageError(rows.message)
+    return {"table": as_table, "markdown": as_markdown, "json": as_json}[form](rows)
 
 
 def _reason(one: Description, device: str) -> str | None:
-    if device not in one.devices:
-        return f"runs on {' and '.join(one.devices)}, not on {device}"
-    return one.unavailable
+    elsewhere = None if device in one.devices else f"runs on {' and '.join(one.devices)}, not on {device}"
+    return "; ".join(reason for reason in (elsewhere, one.unavailable) if reason) or None
+
+
+def _features(one: Description) -> str:
+    """What it can do, or what it lacks where that is shorter to say."""
+    lacks = sorted(EVERYTHING - one.features)
+    if not one.features:
+        return "full attention alone"
+    if len(lacks) < len(one.features):
+        return f"all but {', '.join(lacks)}" if lacks else "all"
+    return ", ".join(sorted(one.features))
 
 
 def _asked(here: Session, case: Case, known: list[Description]) -> dict[str, str | None]:
@@ -65,17 +93,21 @@ def _print_json(known: list[Description], reasons: dict[str, str | None]) -> Non
     click.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
 
 
-def _print_table(
-    known: list[Description], reasons: dict[str, str | None], device: str, case_id: str | None
-) -> None:
+def _print_entries(known: list[Description], reasons: dict[str, str | None], what: str) -> None:
+    """A few lines each: whether it runs, its name, version and devices; what it is or why not; what it can do."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, title_justify="left", header_style="bold")
-    for heading in ("implementation", f"{case_id or device}", "version", "what it is, or why not"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "implementation")
-    for one in known:
+    console = Console(highlight=False)
+    runs = sum(reason is None for reason in reasons.values())
+    console.print(Text(f"{runs} of {len(known)} can run here: {what}"))
+    for one in sorted(known, key=lambda one: reasons[one.name] is not None):
         reason = reasons[one.name]
-        style = "dim" if reason else ""
-        table.add_row(one.name, "no" if reason else "yes", one.version, reason or one.summary, style=style)
-    Console(highlight=False).print(table)
+        console.print()
+        head = Text("no   " if reason else "yes  ", style="yellow" if reason else "green")
+        console.print(
+            head + Text(one.name, style="bold") + Text(f"  {one.version}, {' '.join(one.devices)}", "dim")
+        )
+        console.print(Padding(Text(reason or one.summary), (0, 0, 0, 5)))
+        console.print(Padding(Text(f"features: {_features(one)}", style="dim"), (0, 0, 0, 5)))

@@ -76,7 +76,7 @@ def _plan(sweep: "Sweep", names: Sequence[str], device: str) -> Plan:
     from bench.sweeps.estimate import estimate, total_s
     from bench.timing.machine import torch_facts
     from bench.timing.peaks import measured_peaks
-    from impls.registry import UnknownImplementation, catalogue, find, unavailable
+    from impls.registry import UnknownImplementation, catalogue, find, why_unavailable
 
     wanted = tuple(names) or sweep.implementations
     try:
@@ -84,7 +84,7 @@ def _plan(sweep: "Sweep", names: Sequence[str], device: str) -> Plan:
         here = environment(device, torch_facts(device))
     except (UnknownImplementation, ValueError) as error:
         raise click.UsageError(str(error)) from error
-    chosen = [one for one in chosen if device in one.devices and not unavailable(one.requires)]
+    chosen = [one for one in chosen if device in one.devices and not why_unavailable(one, device)]
     peaks = measured_peaks(here)
     counts = tuple(sum(one.supports(case, device) is None for one in chosen) for case in sweep.cases)
     estimates = tuple(

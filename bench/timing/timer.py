@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.agreement.compare import compare
 from bench.agreement.inputs import make_inputs
 from bench.agreement.oracle import Oracle
+from bench.agreement.relaxed import relaxed
 from bench.records.schema import Comparison
 from bench.timing.clocks import Clock, CudaEventClock, CudaGraphClock, clock_for
 from bench.timing.conditions import energy_counter_mj
@@ -33,7 +34,8 @@ class Timer:
 
     def __init__(self, implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> None:
         """Prepare every input set; setup is outside of the timed region from here on."""
-        self.implementation, self.case, self.oracle, self.seed = implementation, case, oracle, seed
+        self.implementation, self.case, self.seed = implementation, case, seed
+        self.oracle = relaxed(oracle, implementation.budget_factor)
         self.clock: Clock = clock_for(oracle.device)
         self._stack = ExitStack()
         self._sets = [make_inputs(case, "normal", seed + i, oracle.device) for i in range(INPUT_SETS)]

@@ -43,10 +43,12 @@ class Unusable:
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """Agreement of one case, and the time of its first call."""
+    """Agreement of one case, the time of its first call, what the record must say, whether to time it."""
 
     agreement: Agreement
     first_call_ns: float
+    notes: tuple[str, ...] = ()
+    timed: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,16 +86,16 @@ class Server:
         self.timer: Any = None
 
     def _implementation(self) -> Any:
-        from impls.registry import find, unavailable
+        from impls.registry import find, why_unavailable
 
         found = find(self.name)
-        if reason := unavailable(found.requires):
+        if reason := why_unavailable(found, self.device):
             raise MissingPackage(reason)
         return found
 
     def describe(self, names: tuple[str, ...]) -> list[Description | Unusable]:
         """The implementations of these names; of all that there are without one."""
-        from impls.registry import UnknownImplementation, catalogue, find, installed_version, unavailable
+        from impls.registry import UnknownImplementation, catalogue, find, installed_version, why_unavailable
         from impls.user_file import UserFileError
 
         def one(name: str) -> Description | Unusable:
@@ -107,7 +109,7 @@ class Server:
                 summary=found.summary,
                 devices=found.devices,
                 features=found.features,
-                unavailable=unavailable(found.requires),
+                unavailable=why_unavailable(found, self.device),
                 version=f"{package} {installed_version(package) or '-'}",
                 known_limits=dict(found.known_limits),
             )
@@ -116,10 +118,24 @@ class Server:
 
     def supports(self, names: tuple[str, ...], case: Any) -> dict[str, str | None]:
         """Why each implementation can't do a case; None where it can."""
-        from impls.registry import find, unavailable
+        from impls.registry import find, why_unavailable
 
         found = {name: find(name) for name in names}
-        return {name: unavailable(one.requires) or one.supports(case, self.device) for name, one in found.items()}
+        return {
+            name: why_unavailable(one, self.device) or one.supports(case, self.device)
+            for name, one in found.items()
+        }
+
+    def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
+        """What each implementation says to each feature, on a CPU and on CUDA."""
+        from bench.features import row_of
+        from impls.registry import UnknownImplementation, catalogue, find
+        from impls.user_file import UserFileError
+
+        try:
+            return [row_of(find(name)) for name in names or tuple(catalogue())]
+        except (UnknownImplementation, UserFileError) as error:
+            return Unusable(str(error))
 
     def machine(self) -> dict[str, str] | Unusable:
         """What only torch knows of this machine."""
@@ -147,8 +163,10 @@ class Server:
         """Agreement of this worker's implementation on a case."""
         from bench.agreement.check import check
 
-        found = check(self._implementation(), case, self.oracle, seed=seed, families=families)
-        return CheckAnswer(found.agreement, found.first_call_ns)
+        one = self._implementation()
+        found = check(one, case, self.oracle, seed=seed, families=families)
+        timed = self.device not in one.never_timed
+        return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
     def open(self, case: Any, seed: int) -> OpenAnswer:
         """Prepare a case for sampling."""

@@ -63,11 +63,20 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Requirement:
-    """A package that must import, the versions that do, and the command that installs it."""
+    """A package that must import, the versions that do, and the command that installs it.
+
+    `package` is the name of what is installed, `module` what it is imported as where that differs.
+    """
 
     package: str
     versions: str = ""
     install: str = ""
+    module: str = ""
+
+    @property
+    def imported(self) -> str:
+        """The module that must import."""
+        return self.module or self.package
 
 
 MASKS = frozenset({"causal", "window", "prefix", "blocks"})
@@ -85,9 +94,15 @@ class Implementation:
     `prepare(inputs)` does what a user does once (masks, plans, layout changes of
     data that would be held in that layout anyway) and returns the call that is
     checked and timed. `features` are the names of :attr:`Case.features` that it
-    can do; `refuses` gives further reasons for a no. `context` makes what must
+    can do; `refuses` gives further reasons for a no; `lacks` says what a device needs that
+    is not set up here (an interpreter), whatever the case. `context` makes what must
     hold around every call (a forced backend). `known_limits` maps an input family
-    to the reason why this form is known to fail on it.
+    to the reason why this form is known to fail on it. `never_timed` maps a device to
+    the reason why a time taken there would mean nothing (an interpreter, a form for
+    debugging): it is checked there, and that is all. `budget_factor` above 1 marks an
+    approximation that its authors declare: its errors are judged against that many budgets.
+    `remark` says what a reader of a record must know, such as which conversions were timed.
+    `broken` is the reason why the file that should hold it could not be read.
     """
 
     name: str
@@ -98,18 +113,34 @@ class Implementation:
     dtypes: tuple[str, ...] = ("fp16", "bf16", "fp32")
     requires: tuple[Requirement, ...] = ()
     refuses: Callable[[Case, str], str | None] | None = None
+    lacks: Callable[[str], str | None] | None = None
     context: Callable[[], AbstractContextManager[None]] = nullcontext
     known_limits: Mapping[str, str] = field(default_factory=dict)
+    never_timed: Mapping[str, str] = field(default_factory=dict)
+    budget_factor: float = 1.0
+    remark: str = ""
+    broken: str = ""
 
     def supports(self, case: Case, device: str) -> str | None:
         """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
         if device not in self.devices:
             return f"runs on {' and '.join(self.devices)}, not on {device}"
+        if self.lacks and (reason := self.lacks(device)):
+            return reason
         if case.dtype not in self.dtypes:
             return f"takes {', '.join(self.dtypes)}, not {case.dtype}"
         if missing := sorted(case.features - self.features):
             return f"does not do {', '.join(missing)}"
         return self.refuses(case, device) if self.refuses else None
+
+    def notes(self, device: str) -> tuple[str, ...]:
+        """What every record made on `device` says of this implementation."""
+        notes = [self.remark] if self.remark else []
+        if self.budget_factor != 1:
+            notes.append(f"approximate: judged against {self.budget_factor:g} times the budget, as it declares")
+        if device in self.never_timed:
+            notes.append(f"not timed: {self.never_timed[device]}")
+        return tuple(notes)
 
     @contextmanager
     def bound(self, inputs: Inputs) -> Iterator[Call]:

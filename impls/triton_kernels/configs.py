@@ -35,86 +35,103 @@ SHARED_BYTES = {80: 166912, 86: 101376, 87: 166912, 89: 101376, 90: 232448, 100:
 
 PHASES = ("forward", "backward_dq", "backward_dkv", "decode")
 
+_MORE = "more programs, and two of them on a multiprocessor, where batch and heads are few"
+
 _TABLE: dict[tuple[str, int, int], tuple[Config, ...]] = {
     ("forward", 80, 64): (
         Config(
-            128, 64, 4, 2, reason="32 queries a warp: each key fragment read from shared memory serves two MMAs"
+            128, 128, 8, 2, reason="long tiles of keys spread the cost of a turn over more MMAs: 3.52, no spills"
         ),
-        Config(128, 128, 8, 2, reason="longer tiles of keys for long rows"),
-        Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
+        Config(128, 64, 4, 3, reason="two programs on a multiprocessor, copies two tiles ahead"),
+        Config(64, 64, 4, 3, reason=_MORE),
     ),
     ("forward", 80, 128): (
-        Config(128, 64, 8, 2, reason="16 queries a warp: scores and output fit in registers without spills"),
-        Config(128, 32, 4, 2, reason="narrow tiles of keys leave room for 32 queries a warp"),
-        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(128, 128, 8, 2, reason="16 queries a warp: output and scores of 128 keys just fit, 2.39, no spills"),
+        Config(128, 64, 8, 2, reason="two thirds of the shared memory, 2.75"),
+        Config(128, 64, 8, 3, reason="copies two tiles ahead, 3.1"),
+        Config(64, 64, 4, 2, reason=_MORE),
     ),
     ("forward", 80, 256): (
-        Config(64, 32, 4, 2, reason="the output alone takes 128 registers a thread"),
-        Config(128, 32, 8, 2, reason="the same a warp, half the reads of K and V"),
+        Config(64, 64, 8, 2, reason="8 warps halve the 128 registers that the output takes with 4: no spills"),
+        Config(64, 32, 4, 2, reason="less shared memory"),
     ),
     ("forward", 90, 64): (
+        Config(128, 128, 8, 2, reason="two warp groups of 64 queries"),
         Config(
-            128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"
+            128, 128, 8, 2, ahead=True, reason="scores ahead; ptxas 12 serialises its wgmma, a newer one may not"
         ),
-        Config(128, 128, 8, 3, reason="a deeper pipeline in place of scores ahead"),
-        Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
+        Config(64, 64, 4, 3, reason=_MORE),
     ),
     ("forward", 90, 128): (
+        Config(128, 128, 8, 2, reason="two warp groups of 64 queries: 1.93, no spills"),
         Config(
-            128, 128, 8, 2, ahead=True, reason="two warp groups; scores of the next tile under this one's softmax"
+            128, 128, 8, 2, ahead=True, reason="scores ahead; ptxas 12 serialises its wgmma, a newer one may not"
         ),
-        Config(128, 128, 8, 2, reason="fewer registers than with scores ahead"),
-        Config(64, 64, 4, 3, reason="more programs where batch and heads are few"),
+        Config(64, 64, 4, 2, reason=_MORE),
     ),
     ("forward", 90, 256): (
-        Config(128, 64, 8, 2, reason="the output takes 128 registers a thread with two warp groups"),
-        Config(64, 32, 4, 2, reason="more programs where batch and heads are few"),
+        Config(128, 64, 8, 2, reason="the output takes 128 registers with two warp groups: no spills"),
+        Config(64, 32, 4, 2, reason=_MORE),
     ),
     ("forward", 100, 64): (
-        Config(128, 128, 4, 3, reason="a tcgen05 tile is 128 rows; accumulators live in tensor memory"),
-        Config(128, 64, 4, 3, reason="fewer registers for the softmax"),
+        Config(128, 128, 8, 3, reason="a tcgen05 tile is 128 rows; 8 warps share its softmax: 4 would spill"),
+        Config(128, 64, 4, 3, reason="4 warps for half the keys, without spills"),
     ),
     ("forward", 100, 128): (
-        Config(128, 128, 4, 3, reason="a tcgen05 tile is 128 rows; accumulators live in tensor memory"),
-        Config(128, 64, 4, 3, reason="fewer registers for the softmax"),
+        Config(128, 128, 8, 3, reason="a tcgen05 tile is 128 rows; 8 warps share its softmax: 4 would spill"),
+        Config(128, 64, 8, 3, reason="fewer registers and half the shared memory"),
     ),
-    ("forward", 100, 256): (Config(128, 64, 4, 2, reason="two stages of 64 keys fit in shared memory"),),
+    ("forward", 100, 256): (Config(128, 64, 8, 2, reason="two stages of 64 keys fit in shared memory"),),
     ("backward_dq", 80, 64): (
-        Config(128, 64, 8, 2, reason="P, dP and dQ take three tiles of registers: 16 queries a warp"),
-        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(
+            128, 64, 8, 2, reason="scores, dP and dQ are three tiles of registers: 16 queries a warp, no spills"
+        ),
+        Config(64, 64, 4, 2, reason=_MORE),
     ),
     ("backward_dq", 80, 128): (
-        Config(64, 32, 4, 2, reason="P, dP and dQ fit in registers"),
-        Config(128, 32, 8, 2, reason="the same a warp, half the reads of K and V"),
+        Config(128, 64, 8, 2, reason="the fewest instructions an MMA (1.62) without spills"),
+        Config(64, 64, 4, 2, reason=_MORE),
+        Config(64, 32, 4, 2, reason="half the shared memory"),
     ),
-    ("backward_dq", 80, 256): (Config(32, 32, 4, 1, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dq", 80, 256): (
+        Config(64, 32, 8, 1, reason="16 queries a warp at twice the width: no spills"),
+        Config(32, 32, 4, 1, reason="what fits in 99 KiB"),
+    ),
     ("backward_dq", 90, 64): (
-        Config(128, 64, 8, 2, reason="two warp groups of 64 queries"),
-        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(128, 128, 8, 2, reason="two warp groups of 64 queries, no spills"),
+        Config(64, 64, 4, 2, reason=_MORE),
     ),
     ("backward_dq", 90, 128): (
-        Config(128, 64, 8, 2, reason="two warp groups of 64 queries; dQ takes 64 registers"),
-        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(128, 128, 8, 2, reason="two warp groups of 64 queries, no spills"),
+        Config(128, 64, 8, 2, reason="fewer registers"),
+        Config(64, 64, 4, 2, reason=_MORE),
     ),
-    ("backward_dq", 90, 256): (Config(64, 32, 4, 2, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dq", 90, 256): (
+        Config(64, 32, 4, 2, reason="q, dO, K and V of width 256 fill shared memory"),
+        Config(32, 32, 4, 1, reason="mma.sync without spills"),
+    ),
     ("backward_dkv", 80, 64): (
-        Config(64, 128, 8, 2, reason="16 keys a warp: P, dP, dK and dV fit in registers"),
-        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(64, 128, 8, 2, reason="16 keys a warp: scores, dP, dK and dV fit in the main loop"),
+        Config(32, 64, 4, 2, reason=_MORE),
     ),
     ("backward_dkv", 80, 128): (
-        Config(32, 64, 4, 2, reason="dK and dV take 128 registers; narrow tiles of queries leave room for P"),
-        Config(32, 128, 8, 2, reason="the same a warp, half the reads of q and dO"),
+        Config(64, 64, 8, 2, reason="8 warps share dK and dV: no spills in the main loop"),
+        Config(32, 64, 4, 2, reason=_MORE),
     ),
-    ("backward_dkv", 80, 256): (Config(32, 32, 4, 1, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dkv", 80, 256): (
+        Config(32, 64, 8, 1, reason="8 warps share dK and dV: no spills in the main loop"),
+        Config(32, 32, 8, 1, reason="what fits in 99 KiB"),
+    ),
     ("backward_dkv", 90, 64): (
-        Config(64, 128, 8, 2, reason="two warp groups of 64 keys"),
-        Config(64, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(64, 128, 8, 2, reason="two warp groups of 64 keys, no spills in the main loop"),
+        Config(64, 64, 4, 2, reason=_MORE),
     ),
     ("backward_dkv", 90, 128): (
-        Config(64, 128, 8, 2, reason="two warp groups of 64 keys; dK and dV take 128 registers"),
-        Config(32, 64, 4, 2, reason="more programs where batch and heads are few"),
+        Config(32, 128, 8, 2, reason="two warp groups of 64 keys; 64 queries a turn would spill"),
+        Config(64, 128, 8, 2, reason="longer tiles of queries, a few spills"),
+        Config(64, 64, 8, 2, reason=_MORE),
     ),
-    ("backward_dkv", 90, 256): (Config(32, 64, 8, 1, reason="q, dO, K and V of width 256 fill shared memory"),),
+    ("backward_dkv", 90, 256): (Config(32, 32, 8, 1, reason="mma.sync: with wgmma dK and dV spill at this width"),),
     ("decode", 80, 64): (
         Config(16, 128, 4, 3, reason="memory bound: keys in flight decide, 16 lines are the least an MMA takes"),
         Config(16, 64, 4, 4, reason="more stages of smaller tiles"),
@@ -151,7 +168,7 @@ def candidates(phase: str, capability: int, width: int, element_bytes: int) -> t
         return (_FLOAT32[phase],)
     own = family(capability)
     rows = _TABLE[phase, _SAME_AS.get(phase, {}).get(own, own), 64 if width <= 64 else 128 if width <= 128 else 256]
-    fitting = [c for c in rows if shared_bytes(phase, c, width, element_bytes) <= limit(capability)]
+    fitting = [c for c in rows if shared_bytes(phase, c, capability, width, element_bytes) <= limit(capability)]
     return tuple(fitting) or (LAST_RESORT,)
 
 
@@ -168,14 +185,18 @@ def limit(capability: int) -> int:
     return SHARED_BYTES.get(capability, min(SHARED_BYTES.values()))
 
 
-def shared_bytes(phase: str, config: Config, width: int, element_bytes: int) -> int:
-    """Shared memory the kernel takes, nearly: the tiles that stay, and two operands for each stage.
+def shared_bytes(phase: str, config: Config, capability: int, width: int, element_bytes: int) -> int:
+    """Shared memory the kernel takes, nearly: the tiles that stay, and two operands for each buffer.
 
-    Scores ahead hold one more tile of keys, and a backward keeps P or dS for a
-    transposed product. Bias tiles come on top; `tuning` meets what is not foreseen.
+    mma.sync leaves a tile's buffer before the next copy into it: a buffer less than
+    stages. Scores ahead hold one more tile of keys; weights pass through in a
+    backward and where a warp has less than a whole row of them. Bias tiles come on
+    top; `tuning` meets what is not foreseen.
     """
     stays, streams = (config.tile_q, config.tile_k) if phase != "backward_dkv" else (config.tile_k, config.tile_q)
     held = 2 * stays if phase.startswith("backward") else stays
-    lines = held + 2 * streams * config.num_stages + (streams if config.ahead else 0)
-    weights = config.tile_q * config.tile_k if phase.startswith("backward") else 0
+    synchronous = family(capability) == 80 or stays < 64
+    buffers = max(1, config.num_stages - synchronous)
+    lines = held + 2 * streams * buffers + (streams if config.ahead else 0)
+    weights = config.tile_q * config.tile_k if phase.startswith("backward") or config.tile_q <= 64 else 0
     return element_bytes * (width * lines + weights)

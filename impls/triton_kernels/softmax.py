@@ -32,7 +32,7 @@ def similarity(
 
 @triton.jit
 def partial_sums(weights):
-    """Four sums a row, ``[ROWS, 4]``: each thread adds what it holds, and lanes meet once, in `finish`.
+    """Eight sums a row, ``[ROWS, 8]``: each thread adds what it holds, and lanes meet once, in `finish`.
 
     In the layout of an MMA's result four lanes share a row, two columns in eight
     each, so that these sums move nothing between lanes.
@@ -42,17 +42,14 @@ def partial_sums(weights):
 
 
 @triton.jit
-def absorb(
-    acc, total, top, raw, values, at, rows, change, first, TILE_K: tl.constexpr, DV: tl.constexpr,
-    DV_PAD: tl.constexpr, MASKED: tl.constexpr,
-):  # fmt: skip
-    """Take one tile of keys in; returns (acc, total, top) relative to the new maximum `top` (base 2).
+def weigh(total, top, raw, rows, change, first, MASKED: tl.constexpr):
+    """Softmax of one tile of scores: (weights, shrink, total, top), the last two with the tile taken in.
 
-    FlashAttention-2, algorithm 1, lines 9 and 10: the weights are taken by the
-    new maximum, and what was gathered before is shrunk to it.
+    The weights are relative to the new maximum `top` (base 2); what was gathered
+    before is to be multiplied by `shrink`. FlashAttention-2, algorithm 1, line 9.
     """
     lines, k_len, rule, low, high = rows
-    key = (first + tl.arange(0, TILE_K))[None, :]
+    key = (first + tl.arange(0, raw.shape[1]))[None, :]
     x, unit, _ = scores(raw, change, lines, key, low, high)
     if MASKED:
         own_low, own_high = key_range(lines[0], k_len, rule)
@@ -62,11 +59,18 @@ def absorb(
     if MASKED or change[3] is not None:  # a row that has seen nothing yet: -inf minus -inf is NaN
         shift = tl.where(new_top == -float("inf"), 0.0, new_top)
     weights = tl.exp2(x * unit - shift[:, None])
-    shrink = tl.exp2(top - shift)
-    total = total * shrink[:, None] + partial_sums(weights)
-    v = load_tile(values, at, first, low, high, TILE_K, DV, DV_PAD, MASKED)
-    acc = dot(weights.to(v.dtype), v, acc * shrink[:, None])
-    return acc, total, new_top
+    shrink = tl.exp2(top - shift)[:, None]
+    return weights, shrink, total * shrink + partial_sums(weights), new_top
+
+
+@triton.jit
+def gather(
+    acc, weights, values, at, rows, first, TILE_K: tl.constexpr, DV: tl.constexpr, DV_PAD: tl.constexpr,
+    MASKED: tl.constexpr,
+):  # fmt: skip
+    """``acc + weights V`` for the tile of values at `first` (FlashAttention-2, algorithm 1, line 10)."""
+    v = load_tile(values, at, first, rows[3], rows[4], TILE_K, DV, DV_PAD, MASKED)
+    return dot(weights.to(v.dtype), v, acc)
 
 
 @triton.jit
@@ -76,9 +80,9 @@ def sweep(
 ):  # fmt: skip
     """Take the tiles of ``[start, stop)`` in.
 
-    With AHEAD the dot products of the next tile are issued before the softmax of
-    this one, so that the tensor cores work meanwhile (FlashAttention-3, Shah et
-    al. 2024, section 3.2); it costs the registers of one more tile of scores.
+    With AHEAD the dot products of the next tile stand before the softmax of this
+    one, so that a compiler may run them together (FlashAttention-3, Shah et al.
+    2024, section 3.2); it costs the registers of one more tile of scores.
     """
     k_at, v_at = goto(keys, start), goto(values, start)
     if AHEAD:
@@ -88,20 +92,17 @@ def sweep(
             for first in range(start, last, TILE_K):
                 k_at = step(keys, k_at, TILE_K)
                 coming = similarity(q, keys, k_at, rows, first + TILE_K, TILE_K, D, D_PAD, MASKED)
-                acc, total, top = absorb(
-                    acc, total, top, raw, values, v_at, rows, change, first, TILE_K, DV, DV_PAD, MASKED
-                )
+                weights, shrink, total, top = weigh(total, top, raw, rows, change, first, MASKED)
+                acc = gather(acc * shrink, weights, values, v_at, rows, first, TILE_K, DV, DV_PAD, MASKED)
                 v_at = step(values, v_at, TILE_K)
                 raw = coming
-            acc, total, top = absorb(
-                acc, total, top, raw, values, v_at, rows, change, last, TILE_K, DV, DV_PAD, MASKED
-            )
+            weights, shrink, total, top = weigh(total, top, raw, rows, change, last, MASKED)
+            acc = gather(acc * shrink, weights, values, v_at, rows, last, TILE_K, DV, DV_PAD, MASKED)
     else:
         for first in range(start, stop, TILE_K):
             raw = similarity(q, keys, k_at, rows, first, TILE_K, D, D_PAD, MASKED)
-            acc, total, top = absorb(
-                acc, total, top, raw, values, v_at, rows, change, first, TILE_K, DV, DV_PAD, MASKED
-            )
+            weights, shrink, total, top = weigh(total, top, raw, rows, change, first, MASKED)
+            acc = gather(acc * shrink, weights, values, v_at, rows, first, TILE_K, DV, DV_PAD, MASKED)
             k_at, v_at = step(keys, k_at, TILE_K), step(values, v_at, TILE_K)
     return acc, total, top
 

@@ -41,7 +41,7 @@ def test_a_wrong_implementation_fails_instead_of_being_timed(pytest_bench, tmp_p
     report = tmp_path / "out.json"
     done = pytest_bench("--impl", "tests/mutants/tutorial_triu.py:attention", "--benchmark-json", report)
     assert done.returncode == 1
-    assert "the mask is inverted" in done.stdout
+    assert "the triangle is inverted" in done.stdout
     assert not report.exists() or not json.loads(report.read_text())["benchmarks"]
 
 

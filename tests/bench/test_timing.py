@@ -137,12 +137,24 @@ CASE = parse_case("b1-h2-s16-d8-causal-fp32")
 QUICK = Settings(families=("normal",), effort=Effort(budget_s=0.02), remeasure=0)
 
 
-@pytest.mark.parametrize("name", ["keeps_results_by_address", "goes_wrong_later"])
-def test_what_is_wrong_after_it_was_timed_is_wrong(workers, kernels, name):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("keeps_results_by_address", "fresh results"),
+        ("goes_wrong_later", "right when checked, wrong after it was timed"),
+    ],
+)
+def test_what_is_right_only_at_first_is_wrong(workers, kernels, name, words):
     (record,) = run_case(CASE, [f"{kernels}/hostile.py:{name}"], workers, QUICK)
     assert record.status is Status.WRONG
     assert record.measurement is None
-    assert "right when checked, wrong after it was timed" in record.reason
+    assert words in record.reason
+
+
+def test_what_was_kept_by_address_is_found_after_timing_too(kernels):
+    timer = Timer(find(f"{kernels}/hostile.py:keeps_results_by_address"), CASE, Oracle(), 0)
+    timer.warm_up()
+    assert not timer.verify().ok
 
 
 def test_a_rate_above_the_device_is_no_result(workers):

@@ -78,7 +78,7 @@ def goes_wrong_later(q, k, v, *, causal=False):
     """Right while it is checked, wrong when it has been timed for a while."""
     CALLS.append(None)
     out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
-    return out * (2 if len(CALLS) > 30 else 1)
+    return out * (2 if len(CALLS) > 150 else 1)
 
 
 POISONED = []

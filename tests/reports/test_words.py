@@ -6,7 +6,8 @@ import pytest
 from report_pages import GOLDEN
 from synthetic import SPEEDS, Status, all_wrong, empty, environment, model_cases, nasty, plausible, single
 
-from reports.words import Summary, moment, summary
+from reports.text import moment
+from reports.words import Summary, summary
 
 
 def said(summed: Summary, title: str) -> str:

@@ -39,10 +39,10 @@ def make(defect):
             return packed(defect, q, k, v, causal, scale, cu_seqlens_q, cu_seqlens_k)
         if cache_lengths is None:
             return plain("", q, k, v, causal, scale, k.shape[2] - q.shape[2])
-        outs = [
-            row(defect, q[b : b + 1], *stored(defect, k, v, block_table, b), causal, scale, fill_of(defect, cache_lengths, b))
-            for b in range(q.shape[0])
-        ]  # fmt: skip
+        outs = []
+        for b in range(q.shape[0]):
+            fill = fill_of(defect, cache_lengths, b)
+            outs.append(row(defect, q[b : b + 1], *stored(defect, k, v, block_table, b), causal, scale, fill))
         return torch.cat(outs)
 
     return attention

@@ -53,9 +53,10 @@ def make(defect):
             if defect == "query_tail_unwritten" and stop - start < TILE <= m:
                 continue
             if defect == "query_tail_shifted" and stop - start < TILE <= m:
-                out[:, :, m - TILE :], lse[:, :, m - TILE :] = block(
-                    defect, q[:, :, m - TILE :], k, v, scale, rows[0] + torch.arange(TILE), k.shape[2] - m, causal, window
-                )  # fmt: skip
+                last = slice(m - TILE, m)
+                shifted, offset = rows[0] + torch.arange(TILE), k.shape[2] - m
+                found = block(defect, q[:, :, last], k, v, scale, shifted, offset, causal, window)
+                out[:, :, last], lse[:, :, last] = found
                 continue
             out[:, :, rows], lse[:, :, rows] = block(
                 defect, q[:, :, rows], k, v, scale, rows, k.shape[2] - m, causal, window

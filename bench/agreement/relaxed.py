@@ -1,0 +1,28 @@
+"""The oracle with wider budgets, for an implementation that is declared to be an approximation."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+from bench.agreement.oracle import Expectation, Oracle, Target
+
+
+class Relaxed(Oracle):
+    """The expectations of `oracle`, each budget `factor` times as wide."""
+
+    def __init__(self, oracle: Oracle, factor: float) -> None:
+        super().__init__(oracle.folder, oracle.device)
+        self.oracle, self.factor = oracle, factor
+
+    def expect(self, case: Any, family: str, seed: int) -> Expectation:
+        """What `case` must give, within the wider budgets."""
+        found = self.oracle.expect(case, family, seed)
+        return replace(found, targets={name: self._wider(target) for name, target in found.targets.items()})
+
+    def _wider(self, target: Target) -> Target:
+        budgets = [field.name for field in fields(target) if "budget" in field.name]
+        return replace(target, **{name: self.factor * getattr(target, name) for name in budgets})
+
+
+def relaxed(oracle: Oracle, factor: float) -> Oracle:
+    """`oracle` itself where `factor` is 1."""
+    return oracle if factor == 1 else Relaxed(oracle, factor)
