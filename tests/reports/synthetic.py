@@ -287,6 +287,7 @@ def nasty() -> Run:
             agreement=agreement(rng, other),
             measurement=Measurement(samples_ns=(0.0,), calls=1, clock="perf_counter", cache="warm"),
             conditions=Conditions(before={}, after={}, disturbance=NASTY),
+            notes=(f"disturbed: {NASTY}",),
         ),
         Record(case=other, implementation="unchecked", status=Status.PASSED, agreement=Agreement(comparisons=())),
     ]
