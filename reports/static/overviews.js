@@ -241,7 +241,8 @@
     }));
     if (byId("history-panels")) AB.listeners.push(history);
     document.addEventListener("theme", AB.plots.redraw);
-    window.addEventListener("beforeprint", () => document.querySelectorAll(".plot").forEach(AB.plots.draw));
+    window.addEventListener("beforeprint", AB.plots.print);
+    window.addEventListener("afterprint", AB.plots.printed);
     AB.update({ address: false });
     document.documentElement.dataset.ready = "yes";
   };

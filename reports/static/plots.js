@@ -72,10 +72,13 @@
       }),
     { rootMargin: "200px" },
   );
+  const PAPER = 680;
+  let printing = "";
   const draw = (plot) => {
     if (!plot.stale) return;
     const figure = plot.figure();
     plot.stale = false;
+    if (figure && printing) Object.assign(figure.layout, { width: PAPER, autosize: false });
     if (figure) Plotly.react(plot, figure.data, figure.layout, { displayModeBar: false, responsive: true });
   };
   const save = (plot, title, format) => {
@@ -147,11 +150,26 @@
     place.replaceChildren(...nodes, ...(more ? [more] : []));
   };
 
+  /* On paper a page is light, and its charts are as wide as a sheet: a printed page can't be measured. */
+  const print = () => {
+    printing ||= document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = "light";
+    for (const plot of document.querySelectorAll(".plot")) {
+      plot.stale = true;
+      draw(plot);
+    }
+  };
+  const printed = () => {
+    if (!printing) return;
+    document.documentElement.dataset.theme = printing;
+    printing = "";
+    redraw();
+  };
   const redraw = () => {
     for (const plot of document.querySelectorAll(".plot")) {
       plot.stale = true;
       if (plot.inSight) draw(plot);
     }
   };
-  AB.plots = { redraw, safe, token, axis, ticks, padded, fill, draw };
+  AB.plots = { print, printed, redraw, safe, token, axis, ticks, padded, fill, draw };
 })();

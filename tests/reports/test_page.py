@@ -231,9 +231,17 @@ def test_axe_finds_nothing(open_page, name):
         page.locator("#theme").click()
 
 
-def test_it_prints_with_every_chart_of_the_first_view(golden_page):
-    page = golden_page
+def test_on_paper_it_is_light_whole_and_no_wider_than_a_sheet(open_page):
+    page = open_page("golden", color_scheme="dark")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    plots = page.locator(".plot")
-    assert plots.count() == page.locator(".plot.js-plotly-plot").count()
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.locator(".plot").count() == page.locator(".plot.js-plotly-plot").count()
+    assert page.locator("#winners button").first.is_visible()
+    assert page.locator("#table td button").first.is_visible()
+    assert not page.locator("#csv").is_visible()
+    widths = page.locator(".plot .main-svg").evaluate_all("all => all.map((one) => one.clientWidth)")
+    assert max(widths) <= 700
     assert len(page.pdf()) > 10_000
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
