@@ -32,7 +32,8 @@ class Choice:
 
     `first` and `last` are None where the range is open to that side. `gain` is
     against `reference`, None where the two share no case. `ties` names those
-    that can't be told apart from the choice.
+    that can't be told apart from the choice. `behind` is the largest ratio to the
+    fastest of a case: what choosing one for all of them costs at worst.
     """
 
     run_index: int
@@ -48,6 +49,7 @@ class Choice:
     ties: tuple[str, ...]
     reference: str
     gain: Gain | None
+    behind: float
     cases: int
 
 
@@ -122,6 +124,7 @@ def _situation(names: dict[str, Any], group: pd.DataFrame, reference: str | None
             reference=reference or "",
             cases=int(part["case"].nunique()),
             gain=_gain(part, best, reference),
+            behind=float(part.loc[part["implementation"] == best, "behind"].max()),
         )
 
 
@@ -186,4 +189,5 @@ def _both(one: Choice, other: Choice) -> Choice:
         mean = (np.log(one.gain.mean) * one.cases + np.log(other.gain.mean) * other.cases) / cases
         least, most = min(one.gain.least, other.gain.least), max(one.gain.most, other.gain.most)
         gain = Gain(float(np.exp(mean)), least, most)
-    return replace(one, dtypes=one.dtypes + other.dtypes, cases=cases, gain=gain)
+    behind = max(one.behind, other.behind)
+    return replace(one, dtypes=one.dtypes + other.dtypes, cases=cases, gain=gain, behind=behind)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.records.schema import Run
 from reports.compare import compare
+from reports.text import visible
 from reports.units import length
 
 MOST_GQA = 60
@@ -89,7 +90,7 @@ def forest(rows: pd.DataFrame, runs: Sequence[Run], baseline: Run | None) -> lis
         for row in both[both["ratio"].notna()].itertuples():
             place = places.get((index, row.case, row.implementation))
             numbers = [float(f"{value:.4g}") for value in (row.ratio, row.low, row.high)]
-            names = [] if place is not None else [row.case, row.implementation]
+            names = [] if place is not None else [visible(row.case), visible(row.implementation)]
             found.append([place, *numbers, row.verdict, *names])
     return found
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from bench.records.schema import Run
 from reports.choices import ranked
 from reports.data import table
+from reports.text import plain
 from reports.units import interval, show
-from reports.words import Paragraph, plain, summary
+from reports.words import Paragraph, summary
 
 MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILABLE": "dim"}
 BROKEN_STYLE = "yellow"

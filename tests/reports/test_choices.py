@@ -15,11 +15,11 @@ from reports.data import table
 LENGTHS = (128, 256, 512, 1024)
 
 
-def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS):
+def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS, heads=8):
     """A run over lengths: `times` maps a name to one time a length, None where it was not run."""
     rng, records = random.Random(0), []
     for place, n in enumerate(lengths):
-        case = shape(8, 8, 64, n, n, dtype="fp32", mask=Causal())
+        case = shape(heads, heads, 64, n, n, dtype="fp32", mask=Causal())
         for name, values in times.items():
             if values[place] is None:
                 continue
@@ -33,7 +33,7 @@ def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS):
                     status=Status.WRONG if bad else Status.PASSED,
                     reason="differs" if bad else "",
                     agreement=agreement(rng, case, share=9.0 if bad else None),
-                    measurement=measured,
+                    measurement=None if bad else measured,
                 )
             )
     cases = [record.case for record in records]
@@ -67,6 +67,15 @@ def test_a_tie_does_not_cut_a_range():
 def test_who_can_not_do_every_case_is_not_chosen_for_all():
     run = timed_run({"a": (100, 100, 100, 100), "b": (10, None, None, None)})
     assert chosen(run) == [("b", (128,), ()), ("a", (256, 512, 1024), ())]
+
+
+def test_who_did_only_some_cases_of_a_length_is_not_chosen_there():
+    one = timed_run({"a": (100,) * 4, "b": (10,) * 4})
+    other = timed_run({"a": (100,) * 4}, heads=16)
+    both = Run(header=one.header, records=one.records + other.records)
+    ((name, lengths, ties),) = chosen(both)
+    assert (name, lengths, ties) == ("a", LENGTHS, ())
+    assert choices(table([both]), None)[0].behind == pytest.approx(10)
 
 
 def test_the_gain_is_the_geometric_mean_with_its_extremes():
