@@ -41,7 +41,7 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
     """Everything that the page's script needs, as plain JSON values."""
     rows, aggregation = aggregated(said.rows.reset_index(drop=True), MOST_ROWS)
     ranks = ranked(rows)
-    rows["rank"], rows["tied"] = ranks["rank"], ranks["tied"]
+    rows["rank"], rows["tied"], rows["limited"] = ranks["rank"], ranks["tied"], ranks["limited"]
     planned = _planned(rows, runs)
     quoted = _quoted([*planned, *rows["case"], *rows["example"]])
     against = forest(rows, runs, baseline)

@@ -1,5 +1,6 @@
 import random
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SPEEDS, Speed, Status, agreement, header, model_cases, shape
 
-from bench.records.schema import Measurement, Record, Run
+from bench.records.schema import KnownLimit, Measurement, Record, Run
 from impls.contract import Causal
 from reports.choices import choices, default_reference, ranked
 from reports.data import table
@@ -106,3 +107,32 @@ def test_nothing_timed_gives_no_choice():
     assert choices(table([run]), None) == []
     assert isinstance(ranked(table([run])), pd.DataFrame)
     assert Speed("x", 1, 1) not in SPEEDS
+
+
+def test_who_fails_on_some_inputs_is_fastest_only_where_no_other_is_left():
+    case, draw = shape(4, 4, 64, 128, 128, mask=Causal()), random.Random(0)
+    limit = KnownLimit(family="spike", reason="0 / 0", seen=True)
+    fast = Record(
+        case=case,
+        implementation="fast_but_limited",
+        status=Status.PASSED,
+        agreement=msgspec.structs.replace(agreement(draw, case), known_limits=(limit,)),
+        measurement=Measurement(samples_ns=(1.0,) * 9, calls=1, clock="perf_counter", cache="warm"),
+    )
+    slow = Record(
+        case=case,
+        implementation="slow_and_sound",
+        status=Status.PASSED,
+        agreement=msgspec.structs.replace(agreement(draw, case), known_limits=()),
+        measurement=Measurement(samples_ns=(9.0,) * 9, calls=1, clock="perf_counter", cache="warm"),
+    )
+
+    def best(*records):
+        names = [record.implementation for record in records]
+        rows = table([Run(header=header([case], names), records=records)])
+        ranks = ranked(rows)
+        (choice,) = choices(rows, None)
+        return ranks.loc[ranks["rank"] == 0, "implementation"].item(), choice.implementation, choice.ties
+
+    assert best(fast, slow) == ("slow_and_sound", "slow_and_sound", ())
+    assert best(fast) == ("fast_but_limited", "fast_but_limited", ())
