@@ -8,7 +8,7 @@ import torch
 from bench.agreement.check import check
 from bench.agreement.inputs import make_inputs
 from bench.agreement.oracle import Oracle
-from bench.run import why_wrong
+from bench.life import why_wrong
 from impls.contract import parse_case
 from impls.flash_attn2 import package
 from impls.registry import find
