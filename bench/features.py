@@ -8,7 +8,7 @@ what the implementation claims. A *no* is a reason, given before any work.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import msgspec
 
@@ -77,21 +77,20 @@ class Row:
 
 
 def row_of(implementation: Implementation) -> Row:
-    """Ask `implementation` for every feature; whether its packages are installed does not matter."""
+    """Ask `implementation` for every feature, as if its packages and what it lacks here were there."""
     cells = {}
     for device in DEVICES:
         with environment(interpreted=device == "cpu"):
             cells[device] = {feature: _ask(implementation, feature, device) for feature in SPECIMENS}
     with environment(interpreted=False):
-        alone = [_ask(implementation, feature, "cpu") for feature in SPECIMENS]
-    interpreted = alone != list(cells["cpu"].values())
+        interpreted = implementation.lacks is not None and implementation.lacks("cpu") is not None
     needs = ", ".join(requirement.package for requirement in implementation.requires)
     return Row(implementation.name, needs, interpreted, cells)
 
 
 def _ask(implementation: Implementation, feature: str, device: str) -> Cell:
-    cases = SPECIMENS[feature]
-    reasons = [implementation.supports(parse_case(case), device) for case in cases]
+    cases, able = SPECIMENS[feature], replace(implementation, lacks=None)
+    reasons = [able.supports(parse_case(case), device) for case in cases]
     for case, reason in zip(cases, reasons, strict=True):
         if reason is None:
             return Cell(case, None)

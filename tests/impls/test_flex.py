@@ -73,6 +73,6 @@ def test_the_eager_form_is_checked_and_never_timed(bench, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     records = {record.implementation: record for record in read_run(tmp_path / "run").records}
     assert records["flex_eager"].measurement is None
-    assert "not timed: uncompiled FlexAttention is for debugging" in records["flex_eager"].notes[0]
+    assert any("not timed: uncompiled FlexAttention" in note for note in records["flex_eager"].notes)
     assert records["masked_fill"].measurement is not None
-    assert records["masked_fill"].notes == ()
+    assert not any("not timed" in note for note in records["masked_fill"].notes)

@@ -80,7 +80,7 @@ def on_cpu(monkeypatch):
             monkeypatch.setattr("impls.flash_attn2.package", lambda: sys.modules[MODULES["flash_attn2"]])
         if name.startswith("flashinfer"):
             monkeypatch.setattr("impls.flashinfer.WORKSPACE_BYTES", 1024)
-        return replace(one, devices=("cpu",), refuses=lambda case, device: one.refuses(case, "cuda"))
+        return replace(one, devices=("cpu",), lacks=None, refuses=lambda case, device: one.refuses(case, "cuda"))
 
     return make
 
