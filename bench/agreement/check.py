@@ -39,19 +39,24 @@ def check(
     seed: int = 0,
     families: Sequence[str] = tuple(FAMILIES),
     properties: Sequence[str] = tuple(PROPERTIES),
+    surroundings: bool = True,
 ) -> Checked:
     """Compare `implementation` with the oracle on `case`; raises Refusal where it can't do the case.
 
     Side effects are watched on the first of `families`; properties, and the side effects that need
-    several inputs, are tried on a small case of the same kind, and only where the calls before are in order.
+    several inputs, are tried on a small case of the same kind. Without `surroundings` nothing of the process
+    is changed around a call (default dtype, allocations): code that is compiled anew for each such change
+    takes too long otherwise. Raises Refusal, too, where none of `families` says anything about the case.
     """
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
     oracle = relaxed(oracle, implementation.budget_factor)
     if case.dropout:
         return _by_statistics(implementation, case, oracle.device, seed)
+    if not list(plan(case, families, implementation)):
+        raise Refusal(f"none of the families {', '.join(families) or '(none given)'} says anything about this case")
     with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):
-        return _check(implementation, case, oracle, seed, families, properties)
+        return _check(implementation, case, oracle, seed, families, properties, surroundings=surroundings)
 
 
 def _check(
@@ -61,6 +66,8 @@ def _check(
     seed: int,
     families: Sequence[str],
     properties: Sequence[str],
+    *,
+    surroundings: bool,
 ) -> Checked:
     guarded = replace(implementation, prepare=_putting_back(implementation.prepare))
     comparisons: list[Comparison] = []
@@ -83,7 +90,7 @@ def _check(
             comparisons += _compared(inputs, outputs, family, wanted, () if family == "views" else given)
             given.append(outputs.out.detach())
     little = small(case, implementation, oracle.device)
-    checks += effects(guarded, little, oracle, seed)
+    checks += effects(guarded, little, oracle, seed, surroundings=surroundings)
     checks += try_properties(guarded, little, oracle, seed, properties)
     limits = tuple(_limits(implementation, comparisons))
     return Checked(Agreement(comparisons=tuple(comparisons), checks=checks, known_limits=limits), first_call_ns)

@@ -6,6 +6,7 @@
   one kept by shape shows as well, and in every family after the first.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,8 +21,12 @@ from bench.records.schema import Check
 from impls.contract import Call, Case, Implementation
 
 
-def effects(implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> tuple[Check, ...]:
-    """The three checks of this module on `case`, which should be small."""
+def effects(
+    implementation: Implementation, case: Case, oracle: Oracle, seed: int, *, surroundings: bool = True
+) -> tuple[Check, ...]:
+    """The three checks of this module on `case`, which should be small; the first two only with `surroundings`."""
+    if not surroundings:
+        return (_fresh(implementation, case, oracle, seed),)
     inputs = make_inputs(case, "normal", seed, oracle.device)
     with implementation.bound(inputs) as call:
         plain = call().out
@@ -65,7 +70,9 @@ def _filled_allocations() -> Iterator[None]:
     torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]  # as above
     torch.set_deterministic_debug_mode("warn")
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what varies from call to call is another check's matter
+            yield
     finally:
         torch.set_deterministic_debug_mode(mode)
         torch.utils.deterministic.fill_uninitialized_memory = filling  # type: ignore[attr-defined]  # as above

@@ -91,7 +91,7 @@ class RoundingErrors:
         moved = (square - 2 * out * mean + out.square() * total).clamp(min=0.0)
         summing = out.square() * self.common + single**2 / 24 * self.v.square().mean()
         return {
-            "out" + VARIANCE: moved + torch.where(total > 0, summing, 0.0),
+            "out" + VARIANCE: moved + torch.where(self.weights.sum(-1, keepdim=True) > 0, summing, 0.0),
             "lse" + VARIANCE: (total + self.common).squeeze(-1),
         }
 
@@ -107,7 +107,8 @@ class RoundingErrors:
         weights, score, common = (chunk.folded(x) for x in (self.weights, self.score, self.common))
         if case.softcap is not None:
             score = score * (1 + 4 / case.softcap**2)
-        changed = score + common + eps**2 / 6
+        shifted = (weights.square() * score).sum(-1, keepdim=True)  # the LSE, by scores that moved
+        changed = score + shifted + common + eps**2 / 6
         terms = chunk.dout * chunk.folded(out)
         delta = terms.sum(-1, keepdim=True).square()
         # From a rounded output, whose weights carry what is common to the row, over scores that moved it.

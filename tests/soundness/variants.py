@@ -240,4 +240,6 @@ CASES: tuple[str, ...] = (
     "b1-h2-s60-d16-full-additive-fp32-bwd",
     "b1-h4-kv2-s60-d16-causal-sinks-bf16-bwd",
     "b2-h3-s65-d64-full-bf16-bmhd",
+    "b1-h4-kv2-q2-k97-d32-blocks:8:1:1:0:causal-bf16-bwd",
+    "b2-h8-kv2-q65-k33-d64-window:20:0-paged:8:33/15-sinks-fp32",
 )

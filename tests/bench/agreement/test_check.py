@@ -57,6 +57,17 @@ def test_only_the_asked_families_and_properties_run(oracle):
     assert {c.name for c in found.checks} & set(PROPERTIES) == {"ones"}
 
 
+def test_families_that_say_nothing_are_refused_not_passed(oracle):
+    with pytest.raises(Refusal, match="poison"):
+        check(HONEST, parse_case(CAUSAL), oracle, families=["poison"])
+
+
+def test_surroundings_are_left_alone_on_demand(oracle):
+    found = check(HONEST, parse_case(CAUSAL), oracle, families=["normal"], surroundings=False).agreement
+    assert "default dtype" not in {c.name for c in found.checks}
+    assert "fresh results" in {c.name for c in found.checks}
+
+
 def test_gradients_are_checked_and_a_missing_graph_is_refused(oracle):
     found = check(HONEST, parse_case(BACKWARD), oracle).agreement
     assert {"out", "lse", "dq", "dk", "dv"} == {c.output for c in found.comparisons}

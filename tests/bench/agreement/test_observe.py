@@ -1,5 +1,6 @@
 """Side effects, with a device of several streams that is faked."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -111,6 +112,8 @@ def test_split_merge_needs_a_right_lse():
 
 
 def test_a_backward_that_varies_is_reported_and_not_called_wrong():
+    turns = itertools.count()
+
     class Shaky(torch.autograd.Function):
         @staticmethod
         def forward(_ctx, x):
@@ -118,7 +121,7 @@ def test_a_backward_that_varies_is_reported_and_not_called_wrong():
 
         @staticmethod
         def backward(_ctx, g):
-            return g * (1 + 1e-7 * torch.rand(()))
+            return g * (1 + 3e-7 * (next(turns) % 2))
 
     shaky = broken(lambda _, out: Shaky.apply(out))
     found = check(shaky, parse_case("b1-h2-s64-d32-full-fp32-bwd"), Oracle()).agreement
