@@ -51,8 +51,9 @@ def _chosen(config: pytest.Config) -> tuple[list[Implementation], Sweep]:
     from impls.user_file import UserFileError
 
     try:
-        names = config.getoption("--impl") or list(catalogue())
-        return [find(name) for name in names], load_sweep(config.getoption("--sweep"))
+        sweep = load_sweep(config.getoption("--sweep"))
+        names = config.getoption("--impl") or sweep.implementations or list(catalogue())
+        return [find(name) for name in names], sweep
     except (SweepError, UnknownImplementation, UserFileError) as error:
         raise pytest.UsageError(str(error)) from error
 

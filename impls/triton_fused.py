@@ -13,9 +13,13 @@ heads; the backward computes the scores twice and uses no atomics.
 import os
 import sys
 
+import torch
+
 from impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs, Packed, Requirement
 
 MOST_HEAD_DIM = 256
+OLDEST = (8, 0)
+"""Compute capability from which on a GPU has what the kernels need: bfloat16 MMAs, asynchronous copies."""
 
 
 def interpreter() -> str | None:
@@ -37,6 +41,8 @@ def lacks(device: str) -> str | None:
         return interpreter()
     if os.environ.get("TRITON_INTERPRET") == "1":
         return "TRITON_INTERPRET=1 is set, under which no kernel runs on the GPU: unset it"
+    if device == "cuda" and torch.cuda.is_available() and torch.cuda.get_device_capability() < OLDEST:
+        return f"{torch.cuda.get_device_name()} has a compute capability below {OLDEST[0]}.{OLDEST[1]}"
     return None
 
 

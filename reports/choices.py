@@ -1,7 +1,8 @@
 """Which implementation to use: ranks within a case, and one choice for each range of lengths.
 
-An implementation is fastest on a case when it agrees with the oracle and its
-median is the smallest; it *ties* with the fastest where their 95% intervals of
+An implementation is fastest on a case when it agrees with the oracle on every
+family of inputs and its median is the smallest (one that is known to fail on some, and did,
+is fastest only where no other is left); it *ties* with the fastest where their 95% intervals of
 the median overlap. All of it is derived from the frame of :mod:`reports.data`.
 """
 
@@ -32,7 +33,8 @@ class Choice:
 
     `first` and `last` are None where the range is open to that side. `gain` is
     against `reference`, None where the two share no case. `ties` names those
-    that can't be told apart from the choice.
+    that can't be told apart from the choice. `behind` is the largest ratio to the
+    fastest of a case: what choosing one for all of them costs at worst.
     """
 
     run_index: int
@@ -48,16 +50,25 @@ class Choice:
     ties: tuple[str, ...]
     reference: str
     gain: Gain | None
+    behind: float
     cases: int
 
 
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """Timed rows with `rank` in their case and run (0 is fastest), `tied` with it, and `behind` (ratio to it)."""
-    usable = timed(rows).sort_values(["run_index", "case", "median_ns"], kind="stable").copy()
+    """Timed rows with `rank` in their case and run (0 is fastest), `tied` with it, and `behind` (ratio to it).
+
+    Who was seen to fail on inputs that it is declared to fail on is `limited`: right on
+    ordinary inputs, it stands behind all that are right on every one.
+    """
+    usable = timed(rows).copy()
+    failing = usable["limits"].map(bool)
+    sound = (~failing).groupby([usable["run_index"], usable["case"]]).transform("any")
+    usable["limited"] = failing & sound
+    usable = usable.sort_values(["run_index", "case", "limited", "median_ns"], kind="stable")
     within = usable.groupby(["run_index", "case"], sort=False)
     usable["rank"] = within.cumcount()
     best_high = within["high_ns"].transform("first")
-    usable["tied"] = usable["low_ns"] <= best_high
+    usable["tied"] = (usable["low_ns"] <= best_high) & ~usable["limited"]
     usable["behind"] = usable["median_ns"] / within["median_ns"].transform("first")
     return usable
 
@@ -74,6 +85,7 @@ def default_reference(rows: pd.DataFrame, order: Sequence[str]) -> str | None:
 def choices(rows: pd.DataFrame, reference: str | None) -> list[Choice]:
     """One choice for every situation and range of lengths; dtypes with the same answer share one."""
     ranks = ranked(rows)
+    ranks = ranks[~ranks["limited"]]
     found = [
         choice
         for key, group in ranks.groupby(SITUATION, sort=False)
@@ -122,6 +134,7 @@ def _situation(names: dict[str, Any], group: pd.DataFrame, reference: str | None
             reference=reference or "",
             cases=int(part["case"].nunique()),
             gain=_gain(part, best, reference),
+            behind=float(part.loc[part["implementation"] == best, "behind"].max()),
         )
 
 
@@ -186,4 +199,5 @@ def _both(one: Choice, other: Choice) -> Choice:
         mean = (np.log(one.gain.mean) * one.cases + np.log(other.gain.mean) * other.cases) / cases
         least, most = min(one.gain.least, other.gain.least), max(one.gain.most, other.gain.most)
         gain = Gain(float(np.exp(mean)), least, most)
-    return replace(one, dtypes=one.dtypes + other.dtypes, cases=cases, gain=gain)
+    behind = max(one.behind, other.behind)
+    return replace(one, dtypes=one.dtypes + other.dtypes, cases=cases, gain=gain, behind=behind)

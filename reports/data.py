@@ -19,8 +19,9 @@ COLUMNS = (
     "reason", "phase", "mask", "mask_kind", "layout", "layout_kind", "batch", "q_heads", "kv_heads", "q_len",
     "kv_len", "head_dim", "v_head_dim", "dtype", "direction", "bias", "softcap", "sinks", "dropout", "strides",
     "gqa", "length", "series", "median_ns", "low_ns", "high_ns", "samples", "samples_ns", "first_call_ns",
-    "peak_bytes", "clock", "pairs", "flops", "minimal_bytes", "intensity", "tflop_s", "gb_s", "worst_output",
-    "worst_family", "worst_index", "expected", "got", "hint", "share_of_budget", "families", "failures", "seed",
+    "peak_bytes", "saved_bytes", "host_ns", "energy_j", "disturbance", "clock", "pairs", "flops",
+    "minimal_bytes", "intensity", "tflop_s", "gb_s", "worst_output",
+    "worst_family", "worst_index", "expected", "got", "hint", "share_of_budget", "families", "limits", "failures", "seed",
     "notes", "command",
 )  # fmt: skip
 
@@ -41,6 +42,15 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
 def timed(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows that are right and have a time: the only ones that can win anything."""
     return rows[(rows["status"] == "PASSED") & rows["median_ns"].notna()]
+
+
+def limits(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Declared limits that were seen: for each implementation its families, each with the reason."""
+    found: dict[str, dict[str, str]] = {}
+    for name, seen in zip(rows["implementation"], rows["limits"], strict=True):
+        if seen:
+            found.setdefault(name, {}).update(seen)
+    return found
 
 
 def repeat_command(record: Record) -> str:
@@ -125,6 +135,10 @@ def _outcome(record: Record) -> dict[str, object]:
     return {
         "samples_ns": measured.samples_ns if measured else (),
         "gb_s": exact.minimal_bytes / median if measured and median else None,
+        "saved_bytes": measured.saved_bytes if measured else None,
+        "host_ns": measured.host_ns if measured else None,
+        "energy_j": measured.energy_j if measured else None,
+        "disturbance": record.conditions.disturbance if record.conditions else "",
         "seed": record.seed,
         "notes": record.notes,
         "command": repeat_command(record),
@@ -148,6 +162,9 @@ def _worst(agreement: Agreement | None) -> dict[str, object]:
         "got": worst.got if worst else None,
         "hint": worst.hint if worst else "",
         "families": shares,
+        "limits": {limit.family: limit.reason for limit in agreement.known_limits if limit.seen}
+        if agreement
+        else {},
         "failures": failures,
     }
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.records.schema import Run
 from reports.compare import compare
+from reports.text import visible
 from reports.units import length
 
 MOST_GQA = 60
@@ -32,8 +33,8 @@ def _by_series(rows: pd.DataFrame) -> Iterator[tuple[int, str, pd.DataFrame]]:
 
 
 def winners(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row for each run and series, a cell for each case: the rows that are right and timed, fastest first."""
-    usable = rows[rows["rank"].notna()].sort_values("rank", kind="stable")
+    """A row for each run and series, a cell for each case: the candidates for the fastest, in their order."""
+    usable = rows[rows["rank"].notna() & (rows["limited"] != True)].sort_values("rank", kind="stable")  # noqa: E712  # missing where not timed
     found = []
     for run, series, group in _by_series(usable):
         cells = [
@@ -89,7 +90,7 @@ def forest(rows: pd.DataFrame, runs: Sequence[Run], baseline: Run | None) -> lis
         for row in both[both["ratio"].notna()].itertuples():
             place = places.get((index, row.case, row.implementation))
             numbers = [float(f"{value:.4g}") for value in (row.ratio, row.low, row.high)]
-            names = [] if place is not None else [row.case, row.implementation]
+            names = [] if place is not None else [visible(row.case), visible(row.implementation)]
             found.append([place, *numbers, row.verdict, *names])
     return found
 

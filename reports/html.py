@@ -11,11 +11,12 @@ from bench.records.schema import Run
 from reports.compare import COARSE
 from reports.payload import as_script, payload
 from reports.pictures import pictures
+from reports.text import plain
 from reports.units import listed
-from reports.words import plain, summary
+from reports.words import summary
 
-SCRIPTS = ("core.js", "tables.js", "charts.js", "main.js")
-STYLES = ("base.css", "report.css")
+SCRIPTS = ("core.js", "matrices.js", "records.js", "plots.js", "curves.js", "overviews.js", "main.js")
+STYLES = ("base.css", "charts.css", "report.css")
 SHOWN_LINES = 8
 
 HEADINGS = {

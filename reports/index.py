@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.records.schema import Run
 from bench.records.store import RUN_FILE, StoreError, read_run
 from reports.html import environment, inline
-from reports.words import plain
+from reports.text import moment, plain
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.html"
@@ -19,6 +19,7 @@ class Entry:
 
     folder: str
     created: str = ""
+    made: str = ""
     sweep: str = ""
     machine: str = ""
     revision: str = ""
@@ -65,6 +66,7 @@ def _entry(name: str, run: Run, links: tuple[str, ...]) -> Entry:
     return Entry(
         folder=name,
         created=run.header.created,
+        made=moment(run.header.created),
         sweep=run.header.sweep,
         machine=f"{machine.device_name} ({machine.device})",
         revision=machine.commit[:10] + ("+" if machine.dirty else ""),

@@ -9,8 +9,9 @@ import pandas as pd
 from bench.records.schema import Run
 from reports.compare import compare
 from reports.terminal import in_order
+from reports.text import code
 from reports.units import interval, listed, show
-from reports.words import Summary, code, summary
+from reports.words import Summary, summary
 
 MOST_CASES = 60
 MOST_CHANGES = 30

@@ -7,7 +7,7 @@ computed by Python. Text columns are lists of codes into their values.
 import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,21 +16,23 @@ import pandas as pd
 from bench.records.schema import Run
 from reports.aggregate import MOST_ROWS, aggregated
 from reports.choices import ranked
+from reports.data import limits
 from reports.groups import forest, gqa_panels, history, panels, winners
 from reports.peaks import roofs
-from reports.units import SCALES, length, log_ticks
-from reports.words import Summary, moment, plain
+from reports.text import moment, plain, visible
+from reports.units import SCALES, length
+from reports.words import Summary
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",
     "series", "reason", "worst_output", "worst_family", "worst_index", "hint", "failures", "notes", "clock",
-    "example",
+    "disturbance", "example",
 )  # fmt: skip
 NUMBERS = (
     "run_index", "q_len", "kv_len", "length", "gqa", "median_ns", "low_ns", "high_ns", "first_call_ns",
-    "peak_bytes", "tflop_s", "gb_s", "intensity", "share_of_budget", "seed", "samples", "rank", "expected", "got",
+    "peak_bytes", "saved_bytes", "host_ns", "energy_j", "tflop_s", "gb_s", "intensity",
+    "share_of_budget", "seed", "samples", "rank", "expected", "got",
 )  # fmt: skip
-MEASURES = {"median_ns": "time", "first_call_ns": "time", "peak_bytes": "bytes", "tflop_s": "rate"}
 LONGEST_TEXT = 400
 MOST_SAMPLES = 200_000
 
@@ -39,27 +41,33 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
     """Everything that the page's script needs, as plain JSON values."""
     rows, aggregation = aggregated(said.rows.reset_index(drop=True), MOST_ROWS)
     ranks = ranked(rows)
-    rows["rank"], rows["tied"] = ranks["rank"], ranks["tied"]
-    names = _implementations(rows, runs)
+    rows["rank"], rows["tied"], rows["limited"] = ranks["rank"], ranks["tied"], ranks["limited"]
+    planned = _planned(rows, runs)
+    quoted = _quoted([*planned, *rows["case"], *rows["example"]])
+    against = forest(rows, runs, baseline)
+    # From here on names are what is shown of them: they link the parts of the page.
+    rows = rows.assign(implementation=rows["implementation"].map(text), case=rows["case"].map(text))
     return {
         "scales": SCALES,
         "lengths": {str(int(n)): length(n) for n in sorted(rows["length"].dropna().unique())},
-        "ticks": {name: _ticks(rows[name], kind) for name, kind in MEASURES.items()},
-        "implementations": names,
-        "quoted": {name: shlex.quote(name) for name in names if shlex.quote(name) != name},
+        "implementations": list(dict.fromkeys(map(text, planned))),
+        "quoted": quoted,
         "command": "python -m bench check --impl {impl} --case {case} --seed {seed}",
         "runs": [run_label(run) for run in runs],
         "created": [moment(run.header.created) for run in runs],
-        "machines": [run.header.environment.fingerprint for run in runs],
-        "reference": said.reference,
+        "reference": text(said.reference),
         "current": list(said.current),
         "count": len(rows),
+        "limits": {
+            name: {text(family): text(reason) for family, reason in seen.items()}
+            for name, seen in limits(rows).items()
+        },
         "aggregation": aggregation,
         "columns": _columns(rows),
         "panels": panels(rows),
         "winners": winners(rows),
         "gqa": gqa_panels(rows),
-        "forest": forest(rows, runs, baseline),
+        "forest": against,
         "history": history(rows, runs),
         "roofs": [asdict(roof) for roof in roofs(runs)],
     }
@@ -67,8 +75,8 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
 
 def as_script(value: object) -> str:
     """JSON that can stand inside a script element: no ``<``, no line separators, no NaN."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    written = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return written.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def run_label(run: Run) -> str:
@@ -78,9 +86,16 @@ def run_label(run: Run) -> str:
     return f"{plain(machine.device_name)}, {moment(run.header.created)}{plain(revision)}"
 
 
-def _implementations(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
+def _planned(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
+    """Every implementation's own name, in the order of the runs."""
     planned = (name for run in runs for name in run.header.implementations)
     return list(dict.fromkeys([*planned, *rows["implementation"].dropna()]))
+
+
+def _quoted(names: Iterable[str]) -> dict[str, str]:
+    """Names that a shell must not see as they are shown, by what is shown."""
+    pairs = ((text(name), shlex.quote(name)) for name in dict.fromkeys(names))
+    return {shown: quoted for shown, quoted in pairs if quoted not in (shown, "''")}
 
 
 def number(value: object, significant: int = 6) -> float | int | str | None:
@@ -96,28 +111,32 @@ def number(value: object, significant: int = 6) -> float | int | str | None:
 
 def _columns(rows: pd.DataFrame) -> dict[str, Any]:
     columns: dict[str, Any] = {name: _coded(rows[name]) for name in CODED}
-    columns |= {name: [number(value) for value in rows[name]] for name in NUMBERS}
+    # A column without any number is null, to be filled by the page.
+    columns |= {
+        name: [number(value) for value in rows[name]] if rows[name].notna().any() else None for name in NUMBERS
+    }
     columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
     families = list(dict.fromkeys(family for shares in rows["families"] for family in shares))
     columns["shares"] = {
-        family: [number(shares.get(family), 3) for shares in rows["families"]] for family in families
+        text(family): [number(shares.get(family), 3) for shares in rows["families"]] for family in families
     }
     columns["permille"] = _samples(rows)
     return columns
 
 
 def _coded(column: pd.Series) -> dict[str, Any]:
-    texts = column.map(_text)
+    texts = column.map(text)
     codes, values = pd.factorize(texts)
     # A single value needs no code a row.
     return {"codes": codes.tolist() if len(values) > 1 else 0, "values": list(values)}
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """A name or a reason as the page shows it; what is very long is cut and says so."""
     if isinstance(value, tuple):
         value = "; ".join(map(str, value)) if value and isinstance(value[0], str) else str(value or "")
-    text = "" if value is None or value != value else str(value)  # noqa: PLR0124  # NaN is what differs from itself
-    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… (all of it is in the run's file)"
+    shown = visible(str(value)) if isinstance(value, str) else ""
+    return shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]}… (all of it is in the run's file)"
 
 
 def _samples(rows: pd.DataFrame) -> list[list[int]]:
@@ -128,12 +147,3 @@ def _samples(rows: pd.DataFrame) -> list[list[int]]:
         [round(1000 * (sample / median - 1)) for sample in samples[::step]] if samples else []
         for samples, median in zip(rows["samples_ns"], rows["median_ns"], strict=True)
     ]
-
-
-def _ticks(column: pd.Series, kind: str) -> dict[str, Any]:
-    seen = column.dropna().astype(float)
-    seen = seen[seen > 0]
-    if seen.empty:
-        return {"values": [], "texts": []}
-    values, texts = log_ticks(float(seen.min()), float(seen.max()), kind)
-    return {"values": values, "texts": texts}

@@ -22,7 +22,7 @@ def flat(runs: Sequence[Run]) -> pd.DataFrame:
 def to_csv(runs: Sequence[Run]) -> str:
     """CSV with a header line; a text that a spreadsheet would take for a formula gets a leading apostrophe."""
     rows = flat(runs)
-    for name in ("samples_ns", "notes", "failures", "worst_index", "families"):
+    for name in ("samples_ns", "notes", "failures", "worst_index", "families", "limits"):
         rows[name] = rows[name].map(_joined)
     for name in rows.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in rows.dtypes]]:
         rows[name] = rows[name].map(_harmless)
@@ -37,7 +37,9 @@ def to_json(runs: Sequence[Run]) -> str:
 
 def _joined(value: object) -> object:
     if isinstance(value, dict):
-        return "; ".join(f"{name}={share:.6g}" for name, share in value.items())
+        return "; ".join(
+            f"{name}={held:.6g}" if isinstance(held, float) else f"{name}: {held}" for name, held in value.items()
+        )
     return "; ".join(map(str, value)) if isinstance(value, tuple) else value
 
 

@@ -11,8 +11,9 @@ from rich.text import Text
 from bench.records.schema import Run
 from reports.choices import ranked
 from reports.data import table
-from reports.units import interval, show
-from reports.words import Paragraph, plain, summary
+from reports.text import plain
+from reports.units import interval, listed, show
+from reports.words import Paragraph, summary
 
 MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILABLE": "dim"}
 BROKEN_STYLE = "yellow"
@@ -89,7 +90,7 @@ def _say_cases(console: Console, rows: pd.DataFrame, baseline: str | None) -> No
 
 def in_order(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows by situation, length, case and time, those without a time last; with `rank` and `tied`."""
-    ranks = ranked(rows)[["rank", "tied"]]
+    ranks = ranked(rows)[["rank", "tied", "limited"]]
     joined = rows.join(ranks)
     joined["last"] = joined["rank"].isna()
     return joined.sort_values(
@@ -123,8 +124,13 @@ def _cells(row: Any, group: pd.DataFrame, baseline: str | None) -> dict[str, Tex
         "speed-up": Text(show(speedup(row, group, baseline), "ratio")),
         "rate": Text(show(row.tflop_s, "rate")),
         "error/budget": Text(show(row.share_of_budget, "plain")),
-        "": Text(mark(row.rank, row.tied) or _short(row.reason), style="bold"),
+        "": Text(mark(row.rank, row.tied) or _limit(row) or _short(row.reason), style="bold"),
     }
+
+
+def _limit(row: Any) -> str:
+    """Why a row that agreed is no candidate for the fastest."""
+    return f"known to fail on {listed(list(row.limits))} inputs" if row.limited is True else ""
 
 
 def _short(reason: str) -> str:

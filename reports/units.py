@@ -15,7 +15,7 @@ SCALES: dict[str, tuple[tuple[float, str], ...]] = {
     "rate": ((1e-3, "GFLOP/s"), (1.0, "TFLOP/s"), (1e3, "PFLOP/s")),
     "traffic": ((1e-3, "MB/s"), (1.0, "GB/s"), (1e3, "TB/s")),
     "ratio": ((1.0, "x"),),
-    "intensity": ((1.0, "FLOP/B"),),
+    "energy": ((1e-3, "mJ"), (1.0, "J"), (1e3, "kJ")),
     "plain": ((1.0, ""),),
 }
 """Kind of quantity to its units, each with its size in the unit that is kept (ns, B, TFLOP/s, GB/s, 1)."""
@@ -84,11 +84,3 @@ def listed(words: list[str], joint: str = "and") -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {joint} {words[-1]}"
-
-
-def log_ticks(low: float, high: float, kind: str) -> tuple[list[float], list[str]]:
-    """Tick positions and labels of a logarithmic axis from `low` to `high`: powers of ten, 2 and 5 where few."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    steps = (1, 2, 5) if last - first <= 2 else (1,)
-    values = [step * 10.0**power for power in range(first, last + 1) for step in steps]
-    return values, [f"{show(value, kind)}" for value in values]

@@ -1,26 +1,24 @@
 """The sentences at the top: what was compared, what is wrong, what to use, what was not run, how far to trust it.
 
 Plain text; a name in `backticks` is code. What comes from outside goes through
-:func:`code`, so that it can't close its own quotes.
+:func:`reports.text.code`, so that it can't close its own quotes.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import pandas as pd
 
 from bench.records.schema import Run
 from reports.choices import Choice, choices, default_reference
 from reports.compare import COARSE, VERDICTS, compare, differences
-from reports.data import BROKEN, NOT_RUN, table, timed
+from reports.data import BROKEN, NOT_RUN, table
+from reports.text import code, moment, plain
+from reports.trust import trust
 from reports.units import count, digits, interval, length, listed, show
 
-WIDE = 0.05
-"""Half an interval over the median, above which a timing counts as disturbed."""
-FEW = 6
-"""Below six samples even the whole range is no 95% interval of the median."""
-LONGEST_REASON = 240
+NOT_BEST = 1.05
+"""Ratio to the fastest of a case above which a choice for several cases says what it costs."""
 NOTHING_TO_USE = "Nothing to recommend: no record is both right and timed."
 
 
@@ -90,7 +88,7 @@ def summary(
         _wrong(rows),
         Paragraph(title="Use", lines=tuple(line.sentence for line in advised) or (NOTHING_TO_USE,)),
         Paragraph(title="Not run", lines=tuple(_not_run(rows, latest))),
-        Paragraph(title="Trust", lines=tuple(_trust(rows, latest))),
+        Paragraph(title="Trust", lines=tuple(trust(rows, latest))),
         *([_against(latest, baseline)] if baseline and runs else []),
     )
     return Summary(
@@ -106,28 +104,6 @@ def current(runs: Sequence[Run]) -> tuple[int, ...]:
         if machine not in newest or run.header.created >= runs[newest[machine]].header.created:
             newest[machine] = place
     return tuple(sorted(newest.values()))
-
-
-def code(text: str) -> str:
-    """`text` between backticks, on one line, without backticks of its own."""
-    return f"`{plain(text)}`"
-
-
-def plain(text: str) -> str:
-    """`text` on one line, without backticks or characters that can't be seen, cut where it is very long."""
-    seen = "".join(c if c.isprintable() else " " for c in text.replace("`", "'"))
-    seen = " ".join(seen.split())
-    return seen if len(seen) <= LONGEST_REASON else f"{seen[:LONGEST_REASON]}…"
-
-
-def moment(created: str) -> str:
-    """A time as it is stored, for people: ``2026-03-02 09:30 UTC``; what is no time stays as it is."""
-    try:
-        made = datetime.fromisoformat(created)
-    except ValueError:
-        return plain(created)
-    shown = made.astimezone(UTC) if made.tzinfo else made
-    return f"{shown:%Y-%m-%d %H:%M}{' UTC' if made.tzinfo else ''}"
 
 
 def _compared_all(runs: Sequence[Run], latest: Sequence[Run]) -> Iterable[str]:
@@ -211,12 +187,14 @@ def advice(choice: Choice, runs: Sequence[Run] = ()) -> Advice:
 
 def _why(choice: Choice) -> str:
     gain = choice.gain
+    late = f"at worst {show(choice.behind, 'ratio')} the time of the fastest" if choice.behind > NOT_BEST else ""
     if gain is None or choice.reference in choice.ties:
-        return ""
-    several = f" ({interval(gain.least, gain.most, 'ratio')} over {choice.cases} cases)" if choice.cases > 1 else ""
+        return late
+    span = f" ({interval(gain.least, gain.most, 'ratio')} over {choice.cases} cases)" if choice.cases > 1 else ""
+    than = f"{show(gain.mean, 'ratio')} faster than {code(choice.reference)}{span}"
     if gain.mean < 1:
-        return f"{show(gain.mean, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{several}"
-    return f"{show(gain.mean, 'ratio')} faster than {code(choice.reference)}{several}"
+        than = f"{show(gain.mean, 'ratio')} the speed of {code(choice.reference)}, which did fewer cases{span}"
+    return f"{than}; {late}" if late else than
 
 
 def situation(choice: Choice) -> str:
@@ -251,46 +229,6 @@ def _not_run(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
         yield f"{count(missing, 'planned record')} {'is' if missing == 1 else 'are'} missing: a run did not end."
     if refused.empty and not missing:
         yield "Nothing: every implementation ran every case."
-
-
-def _trust(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
-    usable = timed(rows)
-    yield from _spread(usable)
-    untimed = rows[(rows["status"] == "PASSED") & rows["median_ns"].isna()]
-    if not untimed.empty:
-        yield f"{count(len(untimed), 'record')} that agree with the oracle were not timed."
-    notes = rows["notes"].explode().dropna()
-    for note, number in notes.value_counts().head(5).items():
-        yield f"{count(int(number), 'record')}: {plain(str(note))}."
-    if not usable.empty and not usable["device_kind"].astype(str).str.startswith("cuda").any():
-        yield "No GPU was timed."
-    for run in runs:
-        if run.damaged:
-            lines = "; ".join(plain(line) for line in run.damaged[:3])
-            yield f"{count(len(run.damaged), 'damaged line')} in {code(run.path)} skipped: {lines}."
-        if run.header.environment.dirty:
-            yield "The revision had local changes: its number alone does not repeat the run."
-
-
-def _spread(usable: pd.DataFrame) -> Iterable[str]:
-    if usable.empty:
-        yield "No time was measured: agreement alone can be read from this."
-        return
-    half = (usable["high_ns"] - usable["low_ns"]) / usable["median_ns"] / 2
-    samples = usable["samples"].astype(int)
-    yield (
-        f"Times are medians of {_span(int(samples.min()), int(samples.max()))} samples with 95% intervals; "
-        f"the typical interval is ±{digits(100 * half.median(), 2)}%. "
-        "Where two intervals overlap, it is called a tie."
-    )
-    if disturbed := int((half > WIDE).sum()):
-        yield f"{count(disturbed, 'timing')} of {len(usable):,} were disturbed (interval beyond ±{WIDE:.0%})."
-    if few := int((samples < FEW).sum()):
-        yield f"{count(few, 'timing')} have fewer than {FEW} samples: their range covers less than 95%."
-
-
-def _span(low: int, high: int) -> str:
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def _against(runs: Sequence[Run], baseline: Run) -> Paragraph:

@@ -8,6 +8,7 @@ wrong elements lie, if they lie together.
 
 import math
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
 
 
 def _nearest(made: Iterable[tuple[str, Tensor]], judged: Tensor, expected: Tensor, target: Target) -> str:
-    """Words of the mistake that comes nearest to `judged`, if it is near enough; of two that can't be told apart."""
+    """Words of the mistake that comes nearest to `judged`, if near enough; of two that can't be told apart."""
     found: list[tuple[float, str]] = []
     for says, other in made:
         blank = other.isnan().all(-1, keepdim=True)  # rows that see no key come out in many ways
@@ -85,13 +86,14 @@ def _scale(p: Problem, judged: Tensor, expected: Tensor, target: Target) -> str:
     if not bool(judged.isfinite().all()):
         return ""
 
+    @cache
     def off(log: float) -> float:
         return _norm(p.values(p.weights(p.scores(math.exp(log)), p.seen)).nan_to_num(0.0) - judged)
 
-    grid = [step * math.log(2) / 2 for step in range(-14, 15)]
+    grid = [step * math.log(2) for step in range(-7, 8)]
     at = min(grid, key=off)
-    step = math.log(2) / 4
-    for _ in range(16):
+    step = math.log(2) / 2
+    for _ in range(14):
         at = min((at - step, at, at + step), key=off)
         step /= 2
     factor = math.exp(at)
@@ -160,7 +162,8 @@ def _ratio(name: str, judged: Tensor, expected: Tensor, case: Case) -> str:
     if not bool(judged.isfinite().all()):
         return ""
     if not bool(judged.any()) and bool(expected.any()):
-        return f"{name} is 0 everywhere" + (": no gradient arrives (detached?)" if name != "out" else "")
+        why = ": is its input detached from the graph, or does the gradient underflow?" if name != "out" else ""
+        return f"{name} is 0 everywhere{why}"
     expected = expected.nan_to_num(0.0, 0.0, 0.0)
     factor = float((judged * expected).sum() / expected.square().sum().clamp(min=1e-300))
     if abs(factor - 1) < 1e-6 or _norm(judged - factor * expected) >= NEAR * _norm(judged - expected):

@@ -13,7 +13,7 @@ Made = tuple[str, Tensor]
 """Words, and the output ``[B, Hq, R, Dv]`` of a kernel with this mistake."""
 
 TRIANGLE = (
-    "the triangle is inverted: torch.triu(ones, 1) is 1 where keys must be HIDDEN, and the fill runs where it is 0, "
+    "the triangle is inverted: torch.triu(ones, 1) is 1 where keys must be HIDDEN, but the fill is where it is 0, "
     "so that every query sees only later keys (the last row sees none); fill where it is 1, or use tril"
 )
 TILES = (16, 32, 64, 128)

@@ -49,7 +49,7 @@ def common_options(command: F) -> F:
             "names",
             multiple=True,
             metavar="NAME|FILE.py:FUNCTION",
-            help="An implementation, or your own function; repeat it for several. Without it: all that run here.",
+            help="An implementation, or your own function; repeatable. Without it: the sweep's own that run here, or all.",
         ),
     ):
         command = option(command)
@@ -85,7 +85,9 @@ class Session:
 
 @contextmanager
 def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | None) -> Iterator[Session]:
-    """Find the implementations (all that run on `device` without names) and start the oracle's worker.
+    """Find the implementations and start the oracle's worker.
+
+    Without names these are the sweep's own, or all, as far as they run on `device`.
 
     Without a time-out the sweep's own limit holds. Raises UsageError for a name or a device that isn't there.
     """
@@ -95,7 +97,8 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
         raise UsageError(f"--timeout must be more than 0 seconds, not {timeout_s:g}")
     with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
         try:
-            found = workers.oracle.ask("describe", tuple(dict.fromkeys(names)), timeout_s=SET_UP_TIMEOUT_S)
+            wanted = tuple(dict.fromkeys(names or sweep.implementations))
+            found = workers.oracle.ask("describe", wanted, timeout_s=SET_UP_TIMEOUT_S)
             facts = workers.oracle.ask("machine", timeout_s=SET_UP_TIMEOUT_S)
         except WorkerFailure as error:
             raise UsageError(f"can't look at the implementations: {error}") from error

@@ -21,6 +21,9 @@ DECODE_QUERIES = 16
 
 MOST_SPLITS = 128
 
+INTERPRETED_PROCESSORS = 4
+"""Multiprocessors that the interpreter stands for: enough to split the keys of a test's decode."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -53,44 +56,42 @@ class Problem:
 
 def problem_of(inputs: Inputs) -> Problem:
     """Everything about `inputs` that does not change from call to call."""
-    case, device = inputs.case, inputs.q.device
-    capability, processors = None, 4
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        capability = 10 * major + minor
-        processors = torch.cuda.get_device_properties(device).multi_processor_count
+    device = inputs.q.device
+    if device.type != "cuda":
+        return Problem(inputs, capability=None, processors=INTERPRETED_PROCESSORS, shared=_shared(inputs))
+    major, minor = torch.cuda.get_device_capability(device)
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    return Problem(inputs, capability=10 * major + minor, processors=processors, shared=_shared(inputs))
+
+
+def _shared(inputs: Inputs) -> dict[str, Any]:
+    """Arguments by name, of the case and of the tensors that no kernel writes."""
+    case, table = inputs.case, inputs.block_table
     left, right, prefix = _rule(case)
-    packed, table = isinstance(case.layout, Packed), inputs.block_table
     table = None if table is None else table.contiguous()
-    return Problem(
-        inputs=inputs,
-        capability=capability,
-        processors=processors,
-        shared={
-            "bias": inputs.bias,
-            "slopes": inputs.alibi_slopes,
-            "sinks": inputs.sinks,
-            "lengths": inputs.cu_seqlens_q if packed else inputs.kv_lengths,
-            "key_starts": inputs.cu_seqlens_k,
-            "table": table,
-            "stride_tb": 0 if table is None else table.stride(0),
-            "page": case.layout.page if isinstance(case.layout, Paged) else 0,
-            "groups": case.groups,
-            "q_len": case.q_len,
-            "kv_len": case.kv_len,
-            "left": left,
-            "right": right,
-            "prefix": prefix,
-            "scale": case.score_scale,
-            "softcap": case.softcap,
-            "LAYOUT": _layout(case),
-            "D": case.head_dim,
-            "DV": case.v_head_dim,
-            "D_PAD": padded(case.head_dim),
-            "DV_PAD": padded(case.v_head_dim),
-        }
-        | _strides("b", "bhmn", inputs.bias),
-    )
+    return {
+        "bias": inputs.bias,
+        "slopes": inputs.alibi_slopes,
+        "sinks": inputs.sinks,
+        "lengths": inputs.cu_seqlens_q if isinstance(case.layout, Packed) else inputs.kv_lengths,
+        "key_starts": inputs.cu_seqlens_k,
+        "table": table,
+        "stride_tb": 0 if table is None else table.stride(0),
+        "page": case.layout.page if isinstance(case.layout, Paged) else 0,
+        "groups": case.groups,
+        "q_len": case.q_len,
+        "kv_len": case.kv_len,
+        "left": left,
+        "right": right,
+        "prefix": prefix,
+        "scale": case.score_scale,
+        "softcap": case.softcap,
+        "LAYOUT": _layout(case),
+        "D": case.head_dim,
+        "DV": case.v_head_dim,
+        "D_PAD": padded(case.head_dim),
+        "DV_PAD": padded(case.v_head_dim),
+    } | _strides("b", "bhmn", inputs.bias)
 
 
 def padded(head_dim: int) -> int:

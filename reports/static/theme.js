@@ -4,8 +4,20 @@
   const key = "attnbench-theme";
   const system = window.matchMedia("(prefers-color-scheme: dark)");
   // A page opened from a file may be refused its storage; the choice then lasts as long as the page.
-  const read = () => { try { return localStorage.getItem(key); } catch { return null; } };
-  const keep = (value) => { try { localStorage.setItem(key, value); } catch { return; } };
+  const read = () => {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null;
+    }
+  };
+  const keep = (value) => {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      return;
+    }
+  };
   const show = (choice) => {
     document.documentElement.dataset.theme = choice || (system.matches ? "dark" : "light");
     document.dispatchEvent(new CustomEvent("theme"));

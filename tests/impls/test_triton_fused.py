@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from impls import triton_fused
 from impls.contract import parse_case
@@ -25,6 +26,7 @@ def in_a_fresh_process(code, **variables):
     )
 
 
+@pytest.mark.timeout(600)  # 20 s on an idle core, five times that beside other work
 def test_what_it_computes_in_the_interpreter():
     # Triton reads the variable once, at import: this process may hold real kernels already
     done = subprocess.run(
@@ -64,6 +66,15 @@ def test_the_interpreter_is_found_once_triton_is_loaded():
 def test_the_gpu_is_refused_under_the_interpreter(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert "unset it" in triton_fused.IMPL.supports(parse_case("b1-h1-s8-d16-causal-fp32"), "cuda")
+
+
+def test_an_old_gpu_is_refused_by_name(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla T4")
+    reason = triton_fused.IMPL.supports(parse_case("b1-h1-s8-d16-causal-fp16"), "cuda")
+    assert reason == "Tesla T4 has a compute capability below 8.0"
 
 
 @pytest.mark.parametrize(

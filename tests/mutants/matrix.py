@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.agreement.check import check, gradients
 from bench.agreement.inputs import make_inputs
+from bench.agreement.observe import global_state, restored
 from bench.agreement.oracle import Oracle
 from bench.agreement.twin import eager
 from bench.records.schema import Agreement
@@ -64,7 +65,9 @@ def wrong_by_rules(implementation: Implementation, case: Case, seed: int = 0) ->
     if inputs.dout is not None:
         for x in (inputs.q, inputs.k, inputs.v):
             x.requires_grad_()
+    state = global_state()
     outputs = implementation.run(inputs)
+    restored(state)
     if not isinstance(outputs.out, Tensor) or outputs.out.shape[:3] != inputs.q.shape[:3]:
         return dict.fromkeys(RULES, True)
     got = {"out": outputs.out} | (gradients(inputs, outputs) if inputs.dout is not None else {})
@@ -90,13 +93,17 @@ def matrix(oracle: Oracle) -> str:
     lines = [_line(head), _line(["---"] * len(head))]
     totals = dict.fromkeys((*COLUMNS, *RULES), 0)
     for mutant in MUTANTS:
-        hit = columns(kill(mutant, oracle)) | wrong_by_rules(load_user_file(mutant.path), parse_case(mutant.case))
+        hit = columns(found := kill(mutant, oracle)) | wrong_by_rules(
+            load_user_file(mutant.path), parse_case(mutant.case)
+        )
+        assert mutant.by in found, f"{mutant.path} is not caught by {mutant.by}"
         for name, caught in hit.items():
             totals[name] += caught
         marks = ["x" if hit[name] else "" for name in (*COLUMNS, *RULES)]
         lines.append(_line([f"{mutant.file}: {mutant.name}", mutant.words, f"`{mutant.case}`", *marks]))
     lines.append(_line(["**caught**", f"of {len(MUTANTS)}", "", *(str(total) for total in totals.values())]))
-    return "\n".join(lines)
+    others = ", ".join(f"{rule} {len(MUTANTS) - totals[rule]}" for rule in RULES)
+    return f"All {len(MUTANTS)} are caught. Missed by the rules of others: {others}.\n\n" + "\n".join(lines)
 
 
 def honest(oracle: Oracle, seeds: Iterable[int]) -> str:

@@ -8,20 +8,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # so that tests can import the generator of runs
 
-import synthetic
+from report_pages import FLAGS, GOLDEN, PAGES, RESET, Opened
 
 from bench.records.store import read_run
-from reports.html import write_report
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-GOLDEN = Path(__file__).parents[1] / "data" / "golden-run"
 
 
 @pytest.fixture(scope="session")
@@ -44,29 +33,6 @@ def browser():
         started.close()
 
 
-def golden_with_baseline(path):
-    write_report([read_run(GOLDEN)], path, baseline=synthetic.plausible(3, factor=0.7, cases=SHORT))
-
-
-SHORT = synthetic.model_cases((128, 512))
-PAGES = {
-    "golden": golden_with_baseline,
-    "nasty": lambda path: write_report([synthetic.nasty()], path),
-    "empty": lambda path: write_report([synthetic.empty()], path),
-    "nothing": lambda path: write_report([], path),
-    "single": lambda path: write_report([synthetic.single()], path),
-    "all wrong": lambda path: write_report([synthetic.all_wrong()], path),
-    "two runs": lambda path: write_report(
-        [
-            synthetic.plausible(1, cases=SHORT, created="2026-03-01T09:30:00+00:00"),
-            synthetic.plausible(2, cases=SHORT, created="2026-03-02T09:30:00+00:00"),
-            synthetic.plausible(3, cases=SHORT, machine=synthetic.environment("Another example CPU")),
-        ],
-        path,
-    ),
-}
-
-
 @pytest.fixture(scope="session")
 def page_file(tmp_path_factory):
     """The file of a page by its name, built once."""
@@ -79,28 +45,6 @@ def page_file(tmp_path_factory):
         return path
 
     return build
-
-
-class Opened:
-    """A page in the browser, and what it must not do: complain, ask the network, open a dialog."""
-
-    def __init__(self, browser, **context):
-        self.context = browser.new_context(accept_downloads=True, **context)
-        self.page = self.context.new_page()
-        self.faults = []
-        self.page.on("console", lambda said: self.faults.append(f"console: {said.text}"))
-        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        self.page.on("dialog", lambda dialog: (self.faults.append("dialog"), dialog.dismiss()))
-        self.page.on("request", self._request)
-
-    def _request(self, request):
-        if not request.url.startswith(("file:", "data:", "blob:")):
-            self.faults.append(f"request: {request.url}")
-
-    def go(self, path, fragment=""):
-        self.page.goto(f"{path.as_uri()}{fragment}")
-        self.page.wait_for_selector("html[data-ready]")
-        return self.page
 
 
 @pytest.fixture
@@ -116,3 +60,20 @@ def open_page(browser, page_file):
     for one in opened:
         one.context.close()
     assert [fault for one in opened for fault in one.faults] == []
+
+
+@pytest.fixture(scope="session")
+def shared_golden(browser, page_file):
+    one = Opened(browser)
+    one.go(page_file("golden"))
+    yield one
+    one.context.close()
+
+
+@pytest.fixture
+def golden_page(shared_golden):
+    """The golden page as if just opened; tests that need no fresh page share it, since opening takes a second."""
+    shared_golden.faults.clear()
+    shared_golden.page.evaluate(RESET)
+    yield shared_golden.page
+    assert shared_golden.faults == []

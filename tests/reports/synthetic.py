@@ -11,6 +11,7 @@ from bench.records.schema import (
     Agreement,
     Check,
     Comparison,
+    Conditions,
     Environment,
     Header,
     KnownLimit,
@@ -148,6 +149,7 @@ def comparison(
 def agreement(rng: random.Random, case: Case, share: float | None = None) -> Agreement:
     """An agreement that is ok, or one whose `large_scores` family fails by `share`."""
     comparisons = [comparison(rng, case, family) for family in FAMILIES[:3]]
+    comparisons.append(comparison(rng, case, "poison", share=math.nan))
     if share is not None:
         comparisons[1] = comparison(rng, case, "large_scores", share=share)
     return Agreement(
@@ -269,7 +271,6 @@ def nasty() -> Run:
             status=Status.WRONG,
             reason="not finite",
             agreement=agreement(rng, other, share=math.nan),
-            measurement=measurement(rng, other, Speed("x", 1, 1)),
         ),
         Record(
             case=other,
@@ -285,6 +286,8 @@ def nasty() -> Run:
             status=Status.PASSED,
             agreement=agreement(rng, other),
             measurement=Measurement(samples_ns=(0.0,), calls=1, clock="perf_counter", cache="warm"),
+            conditions=Conditions(before={}, after={}, disturbance=NASTY),
+            notes=(f"disturbed: {NASTY}",),
         ),
         Record(case=other, implementation="unchecked", status=Status.PASSED, agreement=Agreement(comparisons=())),
     ]

@@ -1,5 +1,6 @@
 import random
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SPEEDS, Speed, Status, agreement, header, model_cases, shape
 
-from bench.records.schema import Measurement, Record, Run
+from bench.records.schema import KnownLimit, Measurement, Record, Run
 from impls.contract import Causal
 from reports.choices import choices, default_reference, ranked
 from reports.data import table
@@ -15,11 +16,11 @@ from reports.data import table
 LENGTHS = (128, 256, 512, 1024)
 
 
-def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS):
+def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS, heads=8):
     """A run over lengths: `times` maps a name to one time a length, None where it was not run."""
     rng, records = random.Random(0), []
     for place, n in enumerate(lengths):
-        case = shape(8, 8, 64, n, n, dtype="fp32", mask=Causal())
+        case = shape(heads, heads, 64, n, n, dtype="fp32", mask=Causal())
         for name, values in times.items():
             if values[place] is None:
                 continue
@@ -33,7 +34,7 @@ def timed_run(times, *, wrong=(), spread=0.001, lengths=LENGTHS):
                     status=Status.WRONG if bad else Status.PASSED,
                     reason="differs" if bad else "",
                     agreement=agreement(rng, case, share=9.0 if bad else None),
-                    measurement=measured,
+                    measurement=None if bad else measured,
                 )
             )
     cases = [record.case for record in records]
@@ -69,6 +70,15 @@ def test_who_can_not_do_every_case_is_not_chosen_for_all():
     assert chosen(run) == [("b", (128,), ()), ("a", (256, 512, 1024), ())]
 
 
+def test_who_did_only_some_cases_of_a_length_is_not_chosen_there():
+    one = timed_run({"a": (100,) * 4, "b": (10,) * 4})
+    other = timed_run({"a": (100,) * 4}, heads=16)
+    both = Run(header=one.header, records=one.records + other.records)
+    ((name, lengths, ties),) = chosen(both)
+    assert (name, lengths, ties) == ("a", LENGTHS, ())
+    assert choices(table([both]), None)[0].behind == pytest.approx(10)
+
+
 def test_the_gain_is_the_geometric_mean_with_its_extremes():
     run = timed_run({"a": (100, 100, 100, 100), "b": (200, 200, 800, 800)})
     (choice,) = choices(table([run]), "b")
@@ -97,3 +107,32 @@ def test_nothing_timed_gives_no_choice():
     assert choices(table([run]), None) == []
     assert isinstance(ranked(table([run])), pd.DataFrame)
     assert Speed("x", 1, 1) not in SPEEDS
+
+
+def test_who_fails_on_some_inputs_is_fastest_only_where_no_other_is_left():
+    case, draw = shape(4, 4, 64, 128, 128, mask=Causal()), random.Random(0)
+    limit = KnownLimit(family="spike", reason="0 / 0", seen=True)
+    fast = Record(
+        case=case,
+        implementation="fast_but_limited",
+        status=Status.PASSED,
+        agreement=msgspec.structs.replace(agreement(draw, case), known_limits=(limit,)),
+        measurement=Measurement(samples_ns=(1.0,) * 9, calls=1, clock="perf_counter", cache="warm"),
+    )
+    slow = Record(
+        case=case,
+        implementation="slow_and_sound",
+        status=Status.PASSED,
+        agreement=msgspec.structs.replace(agreement(draw, case), known_limits=()),
+        measurement=Measurement(samples_ns=(9.0,) * 9, calls=1, clock="perf_counter", cache="warm"),
+    )
+
+    def best(*records):
+        names = [record.implementation for record in records]
+        rows = table([Run(header=header([case], names), records=records)])
+        ranks = ranked(rows)
+        (choice,) = choices(rows, None)
+        return ranks.loc[ranks["rank"] == 0, "implementation"].item(), choice.implementation, choice.ties
+
+    assert best(fast, slow) == ("slow_and_sound", "slow_and_sound", ())
+    assert best(fast) == ("fast_but_limited", "fast_but_limited", ())

@@ -3,9 +3,9 @@ import json
 import re
 
 import pytest
+from report_pages import PAGES
 from synthetic import NASTY
 
-from conftest import PAGES
 from reports.choices import ranked
 from reports.data import table
 from reports.units import SCALES, show
@@ -18,7 +18,7 @@ def shown_records(page):
 def plotted(page, section="curves"):
     """Names of the lines that the first drawn panel of a section shows."""
     page.locator(f"#{section}-panels .plot").first.scroll_into_view_if_needed()
-    page.wait_for_selector(f"#{section}-panels .plot.js-plotly-plot")
+    page.wait_for_function("id => document.querySelector(`#${id}-panels .plot`).data", arg=section)
     traces = page.locator(f"#{section}-panels .plot").first.evaluate(
         "plot => plot.data.map((t) => [t.name, t.mode])"
     )
@@ -45,8 +45,8 @@ def test_hostile_names_are_shown_as_text(open_page):
     )
 
 
-def test_the_numbers_in_the_page_are_those_of_the_records(open_page, golden):
-    page = open_page("golden")
+def test_the_numbers_in_the_page_are_those_of_the_records(golden_page, golden):
+    page = golden_page
     rows = ranked(table([golden]))
     best = rows[rows["rank"] == 0].iloc[0]
     page.locator("#search").fill(best["case"])
@@ -55,16 +55,16 @@ def test_the_numbers_in_the_page_are_those_of_the_records(open_page, golden):
     assert show(best["median_ns"], "time") in first.inner_text()
 
 
-def test_the_script_formats_as_python_does(open_page):
-    page = open_page("single")
+def test_the_script_formats_as_python_does(golden_page):
+    page = golden_page
     numbers = [0, 1e-7, 0.00061, 0.5, 3.0, 9.996, 12.345, 999.6, 2048.0, 2**20 * 1.5, 999_999.0, 1_234_567.0, 1e12]
     pairs = [[value, kind] for kind in SCALES for value in numbers]
     told = page.evaluate("pairs => pairs.map(([value, kind]) => AB.show(value, kind))", pairs)
     assert told == [show(value, kind) for value, kind in pairs]
 
 
-def test_a_filter_acts_on_everything(open_page):
-    page = open_page("golden")
+def test_a_filter_acts_on_everything(golden_page):
+    page = golden_page
     before, cells = shown_records(page), page.locator("#winners td button").count()
     lines = plotted(page)
     page.locator("#legend button[data-impl=sdpa_flash]").click()
@@ -77,6 +77,14 @@ def test_a_filter_acts_on_everything(open_page):
     page.locator("input[data-key=mask][data-value=causal]").uncheck()
     assert page.locator("#winners td button").count() < cells
     assert "causal" not in page.locator("#winners").inner_text()
+
+
+def test_a_declared_limit_is_known_and_not_called_wrong(golden_page):
+    rows = golden_page.locator("#errors tbody tr")
+    cells = rows.filter(has_text="masked_fill").locator("td").all_inner_texts()
+    assert cells[-1] == "known"
+    wrong = rows.filter(has_text="softmax_then_mask").locator("td.over").all_inner_texts()
+    assert wrong == ["✕ 11.7"]
 
 
 def test_the_address_restores_a_view(open_page):
@@ -108,8 +116,10 @@ def test_older_runs_wait_behind_the_filter(open_page):
     assert shown_records(open_page("two runs", fragment)) == shown_records(page)
 
 
-def test_downloads_hold_the_right_numbers(open_page, tmp_path, golden):
-    page = open_page("golden", "#impl=sdpa_flash")
+def test_downloads_hold_the_right_numbers(golden_page, tmp_path, golden):
+    page = golden_page
+    page.evaluate("location.hash = '#impl=sdpa_flash'")
+    page.wait_for_function("AB.shownCount < AB.data.count")
     rows = table([golden])
     wanted = rows[rows["implementation"] == "sdpa_flash"].set_index("case")["median_ns"]
     with page.expect_download() as waiting:
@@ -131,8 +141,8 @@ def test_downloads_hold_the_right_numbers(open_page, tmp_path, golden):
 
 
 @pytest.mark.parametrize("form", ["SVG", "PNG"])
-def test_a_chart_saves_as_a_picture(open_page, tmp_path, form):
-    page = open_page("golden")
+def test_a_chart_saves_as_a_picture(golden_page, tmp_path, form):
+    page = golden_page
     plotted(page)
     with page.expect_download() as waiting:
         page.locator("#curves-panels .panel button", has_text=form).first.click()
@@ -141,8 +151,22 @@ def test_a_chart_saves_as_a_picture(open_page, tmp_path, form):
     assert content.startswith(b"\x89PNG" if form == "PNG" else b"<svg")
 
 
-def test_sorting_orders_by_number_and_says_so(open_page):
-    page = open_page("golden")
+def test_a_speed_up_is_the_ratio_of_medians_with_both_intervals(open_page, golden):
+    page = open_page("golden", "#measure=speedup&ref=masked_fill")
+    rows = ranked(table([golden])).set_index(["case", "implementation"])
+    case = golden.records[0].case.id
+    mine, other = rows.loc[(case, "sdpa_flash")], rows.loc[(case, "masked_fill")]
+    page.locator("#search").fill(f"{case}")
+    line = page.locator("#table tbody tr", has_text="sdpa_flash").first.inner_text()
+    assert show(other["median_ns"] / mine["median_ns"], "ratio") in line
+    plotted(page)
+    bands = page.locator("#curves-panels .plot").first.evaluate("p => p.data.filter((t) => t.fill).map((t) => t.y)")
+    ends = {(round(band[0], 4), round(band[-1], 4)) for band in bands}
+    assert (round(other["low_ns"] / mine["high_ns"], 4), round(other["high_ns"] / mine["low_ns"], 4)) in ends
+
+
+def test_sorting_orders_by_number_and_says_so(golden_page):
+    page = golden_page
     page.locator("[data-sort=median_ns]").click()
     values = page.evaluate(
         "AB.tableRows().map((row) => AB.get('median_ns', row)).filter((value) => value !== null)"
@@ -188,25 +212,36 @@ def test_the_system_chooses_light_or_dark_and_the_reader_may_too(open_page, sche
     assert page.evaluate("document.documentElement.dataset.theme") != scheme
 
 
-@pytest.mark.parametrize("width", [1400, 800, 380])
 @pytest.mark.parametrize("name", ["golden", "nasty"])
-def test_nothing_runs_over_the_side(open_page, name, width):
-    page = open_page(name, viewport={"width": width, "height": 900})
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_nothing_runs_over_the_side(open_page, name):
+    page = open_page(name)
+    for width in (1400, 800, 380):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(50)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["golden", "nasty", "empty"])
-def test_axe_finds_nothing(open_page, name, scheme):
+def test_axe_finds_nothing(open_page, name):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python carries axe")
-    page = open_page(name, color_scheme=scheme)
-    found = axe.Axe().run(page).response["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
+    page = open_page(name)
+    for _ in ("light", "dark"):
+        found = axe.Axe().run(page).response["violations"]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found] == []
+        page.locator("#theme").click()
 
 
-def test_it_prints_with_every_chart_of_the_first_view(open_page):
-    page = open_page("golden")
+def test_on_paper_it_is_light_whole_and_no_wider_than_a_sheet(open_page):
+    page = open_page("golden", color_scheme="dark")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    plots = page.locator(".plot")
-    assert plots.count() == page.locator(".plot.js-plotly-plot").count()
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert page.locator(".plot").count() == page.locator(".plot.js-plotly-plot").count()
+    assert page.locator("#winners button").first.is_visible()
+    assert page.locator("#table td button").first.is_visible()
+    assert not page.locator("#csv").is_visible()
+    widths = page.locator(".plot .main-svg").evaluate_all("all => all.map((one) => one.clientWidth)")
+    assert max(widths) <= 700
     assert len(page.pdf()) > 10_000
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"

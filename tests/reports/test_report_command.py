@@ -2,10 +2,10 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from report_pages import GOLDEN
 from synthetic import single, write
 
 from bench.cli.report import command as report
-from conftest import GOLDEN
 
 
 def call(*arguments):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.units import SCALES, digits, interval, length, listed, log_ticks, show
+from reports.units import SCALES, digits, interval, length, listed, show
 
 positive = st.floats(min_value=1e-12, max_value=1e18)
 
@@ -61,11 +61,3 @@ def test_lengths_are_exact():
 
 def test_lists_read_as_sentences():
     assert [listed(list(text)) for text in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
-
-
-@given(positive, st.floats(min_value=1, max_value=1e6))
-def test_ticks_cover_their_range(low, factor):
-    values, texts = log_ticks(low, low * factor, "time")
-    assert values[0] <= low * 1.0001
-    assert values[-1] >= low * factor * 0.9999
-    assert len(values) == len(texts)

@@ -3,10 +3,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from report_pages import GOLDEN
 from synthetic import SPEEDS, Status, all_wrong, empty, environment, model_cases, nasty, plausible, single
 
-from conftest import GOLDEN
-from reports.words import Summary, moment, summary
+from reports.text import moment
+from reports.words import Summary, summary
 
 
 def said(summed: Summary, title: str) -> str:
@@ -61,6 +62,18 @@ def test_a_timed_gpu_is_not_denied():
 def test_a_reference_without_records_is_refused_with_the_names_there_are():
     with pytest.raises(ValueError, match=r"no record of 'sdpa'.*additive_mask"):
         summary([single()], reference_implementation="sdpa")
+
+
+def test_a_declared_limit_is_told_with_its_reason():
+    text = said(summary([single()]), "Trust")
+    assert "`additive_mask` is known to fail on `poison` inputs and did: weight 0 times NaN is NaN." in text
+
+
+def test_a_disturbed_machine_is_told_once():
+    run = nasty()
+    text = said(summary([run]), "Trust")
+    assert text.lower().count("disturbed") == 1
+    assert "Disturbed while timed: 1 record" in text
 
 
 def test_times_are_told_in_one_zone():

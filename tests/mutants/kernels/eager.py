@@ -3,7 +3,7 @@
 import torch
 
 DEFECTS = {
-    "tutorial_triangle": "mask = ones(n, n).triu(1), filled where it is 0: only the future is seen, the last row is NaN",
+    "tutorial_triangle": "mask = ones(n, n).triu(1), filled where it is 0: sees only the future, the last row NaN",
     "no_mask": "the causal mask is forgotten",
     "strict": "j < i: a query does not see its own key",
     "one_too_many": "j <= i + 1: a query sees the next key",
