@@ -49,6 +49,9 @@ PAGE = 256
 OPERATORS = tuple(f"_flash_attn{varlen}_{way}" for varlen in ("", "_varlen") for way in ("forward", "backward"))
 VARIABLES = {"FLASH_ATTENTION_TRITON_AMD_ENABLE": "TRUE", "TRITON_INTERPRET": "1"}
 INTERPRETED = "the package's Triton backend ran in Triton's interpreter, with dout as out lies in memory"
+TRITON_LIMITS = {
+    "poison": "the Triton backend's decode kernel reads values beyond a cache's fill, and 0 times NaN is NaN"
+}
 INSTALL = (
     "pip install --no-build-isolation flash-attn; without a GPU, which then needs "
     "FLASH_ATTENTION_TRITON_AMD_ENABLE=TRUE TRITON_INTERPRET=1 whenever it runs: "
@@ -180,6 +183,7 @@ def _variant(
         refuses=refuses,
         lacks=lacks,
         never_timed={"cpu": INTERPRETED},
+        known_limits=TRITON_LIMITS if triton_backend() else {},
         remark=remark,
     )
 

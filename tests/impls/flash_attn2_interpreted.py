@@ -68,6 +68,14 @@ def test_its_triton_backward_is_wrong_where_dout_lies_differently_from_out():
     assert as_out_lies[2].equal(as_it_lies[2])
 
 
+def test_its_triton_decode_reads_beyond_the_fill_of_a_cache():
+    """Where this fails, the package has learned it: the known limit can go."""
+    case = parse_case("b2-h4-kv1-q1-k96-d32-causal-cache:128:96/48-fp32")
+    agreement = check(find("flash_attn2"), case, Oracle(), families=("normal", "poison")).agreement
+    assert agreement.ok
+    assert [(limit.family, limit.seen) for limit in agreement.known_limits] == [("poison", True)]
+
+
 def test_its_records_say_that_it_was_interpreted():
     assert "ran in Triton's interpreter" in " ".join(find("flash_attn2").notes("cpu"))
     assert "before the clock started" in " ".join(find("flash_attn2").notes("cuda"))
