@@ -60,6 +60,7 @@ def compiling() -> Iterator[None]:
 
 IMPL = Implementation(
     name="eager_compiled",
+    compiled=True,
     summary="torch.compile of the masked_fill form",
     prepare=prepare,
     context=compiling,

@@ -189,6 +189,7 @@ DEBUGGING = "uncompiled FlexAttention is for debugging: torch computes and keeps
 IMPLS = (
     Implementation(
         name="flex",
+        compiled=True,
         summary="FlexAttention, compiled; BlockMask and score function made once",
         prepare=preparing(compiled),
         features=FEATURES,

@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from bench.records.schema import Run
 from reports.compare import COARSE
+from reports.machine_code import Fact, rows
 from reports.payload import as_script, payload
 from reports.pictures import pictures
 from reports.text import plain
@@ -37,6 +38,7 @@ SECTIONS = (
     ("masks", "Masks"),
     ("baseline", "Baseline"),
     ("history", "History"),
+    ("machine-code", "Machine code"),
     ("records", "Records"),
     ("machine", "Machine"),
 )
@@ -56,19 +58,28 @@ def write_report(
     *,
     baseline: Run | None = None,
     reference_implementation: str | None = None,
+    machine_code: Sequence[Fact] = (),
 ) -> None:
     """Write the page about `runs` to `path`, making its folder.
 
     `baseline` adds a comparison; `reference_implementation` is what speed-ups are
-    against. Raises ValueError for a reference that no record has, OSError where
-    the file can't be written.
+    against; `machine_code` adds the facts of compiled kernels. Raises ValueError for a
+    reference that no record has, OSError where the file can't be written.
     """
-    page = render(runs, baseline=baseline, reference_implementation=reference_implementation)
+    page = render(
+        runs, baseline=baseline, reference_implementation=reference_implementation, machine_code=machine_code
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
 
 
-def render(runs: Sequence[Run], *, baseline: Run | None = None, reference_implementation: str | None = None) -> str:
+def render(
+    runs: Sequence[Run],
+    *,
+    baseline: Run | None = None,
+    reference_implementation: str | None = None,
+    machine_code: Sequence[Fact] = (),
+) -> str:
     """The page as text."""
     said = summary(runs, baseline=baseline, reference_implementation=reference_implementation)
     values = payload(said, runs, baseline)
@@ -78,6 +89,7 @@ def render(runs: Sequence[Run], *, baseline: Run | None = None, reference_implem
         "baseline": baseline is not None,
         "history": bool(values["history"]),
         "gqa": bool(values["gqa"]),
+        "machine-code": bool(machine_code),
     }
     machines = list(dict.fromkeys(plain(run.header.environment.device_name) for run in runs))
     return (
@@ -94,6 +106,7 @@ def render(runs: Sequence[Run], *, baseline: Run | None = None, reference_implem
             masks=masks,
             baseline=baseline,
             shows=shown,
+            machine_code=rows(list(machine_code)),
             aggregated=values["aggregation"],
             roofline_note=ROOFLINE,
             baseline_note=BASELINE,

@@ -40,7 +40,7 @@ def command(
 
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
-    sweep = _cases(case_ids) if case_ids else chosen_sweep(sweep_arguments, "smoke")
+    sweep = _cases(case_ids) if case_ids else chosen_sweep(sweep_arguments, "trust")
     settings = Settings(seed=seed, families=_families(families), timed=False)
     records: list[Record] = []
     with (

@@ -30,9 +30,20 @@ class Unusable(click.ClickException):
     help="Where to write; html goes beside the first run otherwise, md, json and csv to stdout.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="html", show_default=True)
+@click.option(
+    "--codegen",
+    type=click.Path(path_type=Path),
+    metavar="FACTS.json",
+    help="Add machine-code facts of our kernels, as `bench codegen --json` wrote them (html).",
+)
 @click.option("--reference", metavar="NAME", help="The implementation that speed-ups are measured against.")
 def command(
-    runs: tuple[Path, ...], baseline: Path | None, output: Path | None, form: str, reference: str | None
+    runs: tuple[Path, ...],
+    baseline: Path | None,
+    output: Path | None,
+    form: str,
+    reference: str | None,
+    codegen: Path | None,
 ) -> None:
     """Render stored runs (folders or run.jsonl files) for people.
 
@@ -40,13 +51,18 @@ def command(
     and gets an index.html.
     """
     try:
-        click.echo(_render(runs, baseline, output, form, reference), nl=False)
+        click.echo(_render(runs, baseline, output, form, reference, codegen), nl=False)
     except OSError as error:
         _refuse(f"can't write {error.filename or output}: {error.strerror or error}; give another file with -o")
 
 
 def _render(
-    paths: tuple[Path, ...], baseline: Path | None, output: Path | None, form: str, reference: str | None
+    paths: tuple[Path, ...],
+    baseline: Path | None,
+    output: Path | None,
+    form: str,
+    reference: str | None,
+    codegen: Path | None,
 ) -> str:
     """What goes to stdout: the text itself, or the path of the file that holds it."""
     if form == "index":
@@ -55,7 +71,7 @@ def _render(
     before = _read(baseline) if baseline else None
     if form == "html":
         target = output or _beside(paths[0])
-        _write_html(runs, target, before, reference)
+        _write_html(runs, target, before, reference, codegen)
         return f"{target}\n"
     text = _text(runs, before, form, reference)
     if output is None:
@@ -85,11 +101,15 @@ def _beside(run: Path) -> Path:
     return (run if run.is_dir() else run.parent) / "report.html"
 
 
-def _write_html(runs: list["Run"], target: Path, before: "Run | None", reference: str | None) -> None:
+def _write_html(
+    runs: list["Run"], target: Path, before: "Run | None", reference: str | None, codegen: Path | None
+) -> None:
     from reports.html import write_report
+    from reports.machine_code import read_facts
 
     try:
-        write_report(runs, target, baseline=before, reference_implementation=reference)
+        facts = read_facts(codegen) if codegen else ()
+        write_report(runs, target, baseline=before, reference_implementation=reference, machine_code=facts)
     except ValueError as error:
         _refuse(str(error))
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bench.codegen.facts import Facts
 from bench.codegen.gate import Finding, Level
-from bench.codegen.marks import marks_of
+from bench.records.marks import marks_of
 
 COLOURS = {Level.FAIL: "red", Level.WARN: "yellow", Level.NOTE: "cyan"}
 RESOURCES = (

@@ -34,7 +34,8 @@ def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
         "cpu_mhz": f"{frequency.current:.0f}" if (frequency := psutil.cpu_freq()) else "unknown",
     }
     commit, dirty = revision()
-    name = hard.get("gpu", f"{hard['cpu']}, {hard['threads']} threads")
+    threads = f"{hard['threads']} thread{'' if hard['threads'] == '1' else 's'}"
+    name = hard.get("gpu", f"{hard['cpu']}, {threads}")
     return Environment(device=device, device_name=name, hard=hard, soft=soft, commit=commit, dirty=dirty)
 
 

@@ -99,8 +99,10 @@ class Implementation:
     hold around every call (a forced backend). `known_limits` maps an input family
     to the reason why this form is known to fail on it. `never_timed` maps a device to
     the reason why a time taken there would mean nothing (an interpreter, a form for
-    debugging): it is checked there, and that is all. `budget_factor` above 1 marks an
-    approximation that its authors declare: its errors are judged against that many budgets.
+    debugging): it is checked there, and that is all. `compiled` says that torch compiles it
+    anew whenever something around a call changes (the default dtype): that is then left alone.
+    `budget_factor` above 1 marks an approximation that its authors declare: its errors are
+    judged against that many budgets.
     `remark` says what a reader of a record must know, such as which conversions were timed.
     `broken` is the reason why the file that should hold it could not be read.
     """
@@ -117,6 +119,7 @@ class Implementation:
     context: Callable[[], AbstractContextManager[None]] = nullcontext
     known_limits: Mapping[str, str] = field(default_factory=dict)
     never_timed: Mapping[str, str] = field(default_factory=dict)
+    compiled: bool = False
     budget_factor: float = 1.0
     remark: str = ""
     broken: str = ""

@@ -27,7 +27,7 @@ def ids(sweep):
 
 
 def test_the_sweeps_that_come_along_can_be_built():
-    assert sweep_names() == ["full", "peer8", "quick", "smoke"]
+    assert sweep_names() == ["full", "peer8", "quick", "smoke", "trust"]
     for name in sweep_names():
         sweep = load_sweep(name)
         assert sweep.name == name
@@ -215,7 +215,7 @@ def test_an_empty_sweep_is_refused(write):
 
 
 def test_an_unknown_name_offers_the_sweeps_there_are():
-    with pytest.raises(SweepError, match="expected full, peer8, quick, smoke"):
+    with pytest.raises(SweepError, match="expected full, peer8, quick, smoke, trust"):
         load_sweep("quik")
 
 

@@ -22,7 +22,7 @@ def with_lse(q, k, v, *, causal=False):
     if causal:
         seen = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(k.shape[2] - q.shape[2])
         scores = scores.masked_fill(~seen, -torch.inf)
-    return (scores.softmax(-1) @ v).to(q.dtype), scores.logsumexp(-1)
+    return (torch.nan_to_num(scores.softmax(-1)) @ v).to(q.dtype), scores.logsumexp(-1)
 
 
 def full_only(q, k, v):

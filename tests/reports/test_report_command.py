@@ -70,3 +70,40 @@ def test_bad_input_is_one_clear_line_and_exit_2(arguments, words):
     assert done.exit_code == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+FACT = {
+    "group": "triton_fused",
+    "config": "forward-d128-full-bf16",
+    "target": "sm_80",
+    "ratio": 2.3945,
+    "ctas_per_sm": 1,
+}
+
+
+def test_machine_code_stands_beside_published_marks_and_is_called_no_speed(tmp_path):
+    facts = tmp_path / "facts.json"
+    facts.write_text(json.dumps([FACT]))
+    page = tmp_path / "page.html"
+    done = CliRunner().invoke(report, [str(GOLDEN), "-o", str(page), "--codegen", str(facts)])
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    section = text[text.index('id="machine-code"') : text.index('id="records"')]
+    assert "Machine code, not speeds" in section
+    assert "(published)" in section
+    assert "2.39" in section
+
+
+def test_a_page_without_machine_code_has_no_such_section(tmp_path):
+    page = tmp_path / "page.html"
+    CliRunner().invoke(report, [str(GOLDEN), "-o", str(page)])
+    assert 'id="machine-code"' not in page.read_text()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '[{"group": 1}]'])
+def test_a_file_without_facts_is_one_line(tmp_path, text):
+    facts = tmp_path / "facts.json"
+    facts.write_text(text)
+    done = CliRunner().invoke(report, [str(GOLDEN), "-o", str(tmp_path / "p.html"), "--codegen", str(facts)])
+    assert done.exit_code == 2
+    assert "bench codegen --json" in done.output

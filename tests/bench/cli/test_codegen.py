@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli.codegen import command
-from bench.codegen.marks import marks
+from bench.records.marks import marks
 
 PLAIN = Path(__file__).parents[1] / "codegen" / "plain_flash.py"
 SMALL = """
