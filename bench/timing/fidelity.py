@@ -7,6 +7,7 @@ further than 2% from 1.
 
 import sys
 from collections.abc import Iterator
+from itertools import cycle
 from statistics import median
 
 from torch.utils.benchmark import Timer as TorchTimer
@@ -26,7 +27,7 @@ CASES = (
     "b1-h12-s512-d64-full-fp32",
 )
 IMPLEMENTATIONS = ("masked_fill", "sdpa_flash", "sdpa_math")
-ROUNDS = 31
+ROUNDS = 101
 CLOSE = 0.02
 
 
@@ -34,16 +35,15 @@ def ratio(case: Case, name: str) -> tuple[float, float]:
     """Our median in nanoseconds, and how many times torch's that is; rounds of one sample each, in turn."""
     timer = Timer(find(name), case, Oracle(), seed=0)
     timer.warm_up()
-    calls = [timer.timed_call(i) for i in range(2)]
-    theirs = TorchTimer("a(); b()", globals={"a": calls[0], "b": calls[1]}, num_threads=_threads())
-    pairs = max(1, timer.calls // 2)
+    turns = cycle([timer.timed_call(0), timer.timed_call(1)])
+    theirs = TorchTimer("next(turns)()", globals={"turns": turns}, num_threads=_threads())
     ours_ns, theirs_ns = [], []
     for turn in range(ROUNDS):
         for ours in (True, False) if turn % 2 else (False, True):
             if ours:
                 ours_ns.append(timer.sample_ns())
             else:
-                theirs_ns.append(theirs.timeit(pairs).mean * 1e9 / 2)
+                theirs_ns.append(theirs.timeit(timer.calls).mean * 1e9)
     timer.close()
     return median(ours_ns), median(ours_ns) / median(theirs_ns)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import cycle
 from statistics import median
 from time import perf_counter_ns
 
@@ -41,6 +42,7 @@ class Timer:
         self._sets = [make_inputs(case, "normal", seed + i, oracle.device) for i in range(INPUT_SETS)]
         self._calls = [self._stack.enter_context(implementation.bound(inputs)) for inputs in self._sets]
         self._timed = [timed(call, inputs) for call, inputs in zip(self._calls, self._sets, strict=True)]
+        self._turns = cycle(self._timed)
         self.calls = 1
         self.warmup_ns: list[float] = []
         self.note = ""
@@ -73,7 +75,7 @@ class Timer:
 
     def sample_ns(self) -> float:
         """One sample: the mean time of `calls` calls, after one untimed call where calls are short."""
-        rotation = [self._timed[i % len(self._timed)] for i in range(self.calls)]
+        rotation = [next(self._turns) for _ in range(self.calls)]
         if self.warmup_ns[-1] < WARM_UNDER_NS:
             rotation[-1]()
         return self.clock.sample_ns(rotation)
@@ -145,7 +147,7 @@ class Timer:
     def close(self) -> None:
         """Leave the contexts and drop the tensors."""
         self._stack.close()
-        self._sets, self._calls, self._timed = [], [], []
+        self._sets, self._calls, self._timed, self._turns = [], [], [], cycle(())
 
 
 def timed(call: Call, inputs: Inputs) -> Callable[[], object]:
