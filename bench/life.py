@@ -22,12 +22,15 @@ ROOF_MARGIN = 1.25
 class Settings:
     """How to check and how long to time; `timed` False stops after the check.
 
+    `properties` None is all of them.
+
     A disturbed contest is held again at most `remeasure` times. `peaks` gives the
     device's measured peaks (measured again with True): a time that beats them is no result.
     """
 
     seed: int = 0
     families: tuple[str, ...] = ()
+    properties: tuple[str, ...] | None = None
     timed: bool = True
     effort: Effort = field(default_factory=Effort)
     remeasure: int = 1
@@ -69,7 +72,9 @@ class Life:
         """Compare with the oracle."""
         start = perf_counter()
         try:
-            answer = self.pool.worker(name).ask("check", self.case, self.settings.seed, self.settings.families)
+            answer = self.pool.worker(name).ask(
+                "check", self.case, self.settings.seed, self.settings.families, self.settings.properties
+            )
         except WorkerFailure as error:
             return self.record(name, error=error)
         finally:

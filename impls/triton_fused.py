@@ -79,5 +79,6 @@ IMPL = Implementation(
     requires=(Requirement("triton", ">=3.7", "pip install triton"),),
     refuses=_refuses,
     lacks=lacks,
+    tuned=chosen,
     never_timed={"cpu": "it ran in Triton's interpreter, whose time says nothing of the kernel"},
 )

@@ -107,6 +107,7 @@ def render(
             baseline=baseline,
             shows=shown,
             machine_code=rows(list(machine_code)),
+            features=features(runs),
             aggregated=values["aggregation"],
             roofline_note=ROOFLINE,
             baseline_note=BASELINE,
@@ -117,6 +118,16 @@ def render(
             payload=Markup(as_script(values)),  # noqa: S704  # as_script leaves no "<"
         )
     )
+
+
+def features(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+    """For each feature and implementation the reason for a no, '' for a yes; a later run's word counts."""
+    found: dict[str, dict[str, str]] = {}
+    for run in runs:
+        for name, answers in run.header.features.items():
+            for feature, reason in answers.items():
+                found.setdefault(feature, {})[plain(name)] = plain(reason)
+    return found
 
 
 def environment() -> jinja2.Environment:

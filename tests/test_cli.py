@@ -123,3 +123,24 @@ def test_a_folder_that_cant_be_written(bench, tmp_path):
     done = bench("run", "--sweep", "smoke", "--impl", "masked_fill", "--out", tmp_path / "run")
     assert done.returncode == 2
     assert "give another folder with --out" in done.stderr
+
+
+def test_check_says_what_was_tried_and_what_is_declared(bench):
+    done = bench("check", "--impl", "softmax_then_mask", "--case", CASE)
+    assert "tried: inputs normal, needle, spike" in done.stdout
+    assert "causality, ones, linearity" in done.stdout
+    assert "note: softmax_then_mask: fails on spike inputs as declared (a large hidden score takes" in done.stdout
+
+
+def test_properties_can_be_chosen(bench):
+    done = bench("check", "--impl", "masked_fill", "--case", CASE, "--properties", "linearity,ones")
+    tried = done.stdout.splitlines()[0]
+    assert "linearity" in tried
+    assert "causality" not in tried
+
+
+def test_the_names_of_properties_are_those_that_are_tried():
+    from bench.agreement.families import PROPERTY_NAMES
+    from bench.agreement.properties import PROPERTIES
+
+    assert tuple(PROPERTIES) == PROPERTY_NAMES

@@ -1,4 +1,4 @@
-"""The families of inputs by name, and what each exposes."""
+"""The families of inputs by name, and what each exposes; the names of the properties. No torch."""
 
 FAMILIES: dict[str, str] = {
     "normal": "standard normal values: ordinary accuracy, alignment, grouping, scale",
@@ -9,3 +9,15 @@ FAMILIES: dict[str, str] = {
     "poison": "NaN where no data is: padding, the unfilled part of a cache, unused pages",
     "views": "q, k, v and dout are slices of larger tensors full of NaN: strides and offsets taken for granted",
 }
+
+PROPERTY_NAMES = (
+    "causality",
+    "key permutation",
+    "ones",
+    "linearity",
+    "grouping",
+    "split-merge",
+    "backward determinism",
+    "batch invariance",
+)
+"""Names of the properties, as :mod:`bench.agreement.properties` tries them."""

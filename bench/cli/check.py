@@ -5,7 +5,16 @@ from pathlib import Path
 
 import click
 
-from bench.cli.session import UsageError, common_options, exit_code, progress, session, verdict_lines
+from bench.agreement.families import FAMILIES, PROPERTY_NAMES
+from bench.cli.session import (
+    UsageError,
+    common_options,
+    exit_code,
+    progress,
+    reported_lines,
+    session,
+    verdict_lines,
+)
 from bench.cli.sweep_options import chosen_sweep
 from bench.life import Settings
 from bench.records.schema import Record, as_json
@@ -25,6 +34,7 @@ Examples:
 @common_options
 @click.option("--case", "case_ids", multiple=True, metavar="ID", help="Check this case and no sweep; repeatable.")
 @click.option("--families", metavar="A,B", help="Input families to run; all without it.")
+@click.option("--properties", metavar="A,B", help="Properties to try, 'none' for none; all without it.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the records there, one a line; - is stdout.")
 def command(
     names: tuple[str, ...],
@@ -33,6 +43,7 @@ def command(
     timeout_s: float | None,
     case_ids: tuple[str, ...],
     families: str | None,
+    properties: str | None,
     json_file: str | None,
     **sweep_arguments: str | None,
 ) -> None:
@@ -41,7 +52,10 @@ def command(
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
     sweep = _cases(case_ids) if case_ids else chosen_sweep(sweep_arguments, "trust")
-    settings = Settings(seed=seed, families=_families(families), timed=False)
+    chosen = () if properties == "none" else _chosen("property", properties, PROPERTY_NAMES)
+    settings = Settings(
+        seed=seed, families=_chosen("family", families, tuple(FAMILIES)), properties=chosen, timed=False
+    )
     records: list[Record] = []
     with (
         session(names, device, sweep, timeout_s) as here,
@@ -51,7 +65,7 @@ def command(
             step(record)
     if json_file:
         _write(json_file, records)
-    for line in verdict_lines(records, device):
+    for line in (*reported_lines(records), *verdict_lines(records, device)):
         click.echo(line, err=json_file == "-")
     raise SystemExit(exit_code(records))
 
@@ -63,12 +77,11 @@ def _cases(case_ids: tuple[str, ...]) -> Sweep:
         raise UsageError(str(error)) from error
 
 
-def _families(text: str | None) -> tuple[str, ...]:
-    from bench.agreement.families import FAMILIES
-
-    chosen = tuple(word.strip() for word in text.split(",")) if text else tuple(FAMILIES)
-    if unknown := [family for family in chosen if family not in FAMILIES]:
-        raise UsageError(f"unknown family {unknown[0]!r}: there are {', '.join(FAMILIES)}")
+def _chosen(what: str, text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The names in a comma-separated list; all that are known without one."""
+    chosen = tuple(word.strip() for word in text.split(",")) if text else known
+    if unknown := [name for name in chosen if name not in known]:
+        raise UsageError(f"unknown {what} {unknown[0]!r}: there are {', '.join(known)}")
     return chosen
 
 

@@ -69,6 +69,12 @@ class Session:
         """Names of the implementations, in order."""
         return tuple(one.name for one in self.implementations)
 
+    def _features(self) -> dict[str, dict[str, str]]:
+        """For each implementation and feature the reason why it can't on this device, '' where it can."""
+        rows = self.pool.oracle.ask("features", self.names)
+        device = self.environment.device
+        return {row.name: {name: cell.reason or "" for name, cell in row.cells[device].items()} for row in rows}
+
     def header(self, sweep: Sweep, seed: int, peaks: Peaks) -> Header:
         """The first line of a run of `sweep`."""
         return Header(
@@ -80,6 +86,7 @@ class Session:
             environment=self.environment,
             command=" ".join(["python -m bench", *sys.argv[1:]]),
             peaks=peaks,
+            features=self._features(),
         )
 
 
@@ -176,6 +183,25 @@ def repeat_command(record: Record, device: str) -> str:
 
     words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed)]
     return join(["python", "-m", "bench", "check", *words, *(["--device", device] if device != "cpu" else [])])
+
+
+def reported_lines(records: Sequence[Record]) -> Iterator[str]:
+    """What was tried, what is reported of each implementation without making it wrong, and declared limits seen."""
+    judged = [record for record in records if record.agreement is not None]
+    agreements = [record.agreement for record in judged if record.agreement is not None]
+    families = dict.fromkeys(family for agreement in agreements for family in agreement.families)
+    checks = dict.fromkeys(check.name for agreement in agreements for check in agreement.checks)
+    if judged:
+        yield f"tried: inputs {', '.join(families)}; {', '.join(checks)}"
+    found: dict[str, int] = {}
+    for record, agreement in zip(judged, agreements, strict=True):
+        notes = [f"no {check.name}" for check in agreement.checks if not check.ok and not check.required]
+        notes += [f"fails on {x.family} inputs as declared ({x.reason})" for x in agreement.known_limits if x.seen]
+        for note in notes:
+            line = f"{record.implementation}: {note}"
+            found[line] = found.get(line, 0) + 1
+    for line, count in found.items():
+        yield f"note: {line}, on {count} case{'' if count == 1 else 's'}"
 
 
 def verdict_lines(records: Sequence[Record], device: str) -> Iterator[str]:

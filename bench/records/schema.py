@@ -255,7 +255,10 @@ class Record(Kept, frozen=True, kw_only=True):
 
 
 class Header(Kept, frozen=True, kw_only=True, omit_defaults=False):
-    """The first line of a run's file: what was to be done, where and by what."""
+    """The first line of a run's file: what was to be done, where and by what.
+
+    `features` holds for each implementation and feature the reason why it can't, '' where it can.
+    """
 
     schema: int = msgspec.field(default=SCHEMA)
     created: str
@@ -266,6 +269,7 @@ class Header(Kept, frozen=True, kw_only=True, omit_defaults=False):
     environment: Environment
     command: str = ""
     peaks: Peaks | None = None
+    features: dict[str, dict[str, str]] = {}
     timed: bool = True
 
 

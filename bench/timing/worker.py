@@ -159,12 +159,24 @@ class Server:
         for family, shaped in plan(case, families):
             self.oracle.expect(shaped, family, seed)
 
-    def check(self, case: Any, seed: int, families: tuple[str, ...]) -> CheckAnswer:
-        """Agreement of this worker's implementation on a case."""
+    def check(
+        self, case: Any, seed: int, families: tuple[str, ...], properties: tuple[str, ...] | None = None
+    ) -> CheckAnswer:
+        """Agreement of this worker's implementation on a case; all properties without a choice."""
         from bench.agreement.check import check
+        from bench.agreement.properties import PROPERTIES
 
         one = self._implementation()
-        found = check(one, case, self.oracle, seed=seed, families=families, surroundings=not one.compiled)
+        chosen = tuple(PROPERTIES) if properties is None else properties
+        found = check(
+            one,
+            case,
+            self.oracle,
+            seed=seed,
+            families=families,
+            properties=chosen,
+            surroundings=not one.compiled,
+        )
         timed = self.device not in one.never_timed
         return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
@@ -176,10 +188,12 @@ class Server:
 
         self.timer = Timer(self._implementation(), case, self.oracle, seed)
         pace = self.timer.warm_up()
-        clock = self.timer.clock
+        clock, one = self.timer.clock, self._implementation()
+        tuned = "; ".join(f"{kind}: {choice}" for kind, choice in (one.tuned() if one.tuned else {}).items())
+        note = "; ".join(words for words in (self.timer.note, f"tuned to {tuned}" if tuned else "") if words)
         threads = torch.get_num_threads() if self.device == "cpu" else 0
         return OpenAnswer(
-            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, self.timer.note
+            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, note
         )
 
     def sample(self) -> float:

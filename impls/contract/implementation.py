@@ -102,9 +102,9 @@ class Implementation:
     debugging): it is checked there, and that is all. `compiled` says that torch compiles it
     anew whenever something around a call changes (the default dtype): that is then left alone.
     `budget_factor` above 1 marks an approximation that its authors declare: its errors are
-    judged against that many budgets.
-    `remark` says what a reader of a record must know, such as which conversions were timed.
-    `broken` is the reason why the file that should hold it could not be read.
+    judged against that many budgets. `tuned` tells which configurations a tuner chose in this
+    process. `remark` says what a reader of a record must know, such as which conversions were
+    timed. `broken` is the reason why the file that should hold it could not be read.
     """
 
     name: str
@@ -120,6 +120,7 @@ class Implementation:
     known_limits: Mapping[str, str] = field(default_factory=dict)
     never_timed: Mapping[str, str] = field(default_factory=dict)
     compiled: bool = False
+    tuned: Callable[[], Mapping[str, str]] | None = None
     budget_factor: float = 1.0
     remark: str = ""
     broken: str = ""

@@ -57,6 +57,14 @@ def test_right_ones_have_raw_samples_and_what_they_are(finished):
         assert set(record.agreement.families) >= {"normal", "needle", "spike"}
 
 
+def test_the_report_says_what_each_implementation_can_do(finished):
+    run = read_run(finished[1])
+    assert run.header.features["masked_fill"]["paged"] == ""
+    assert run.header.features["sdpa_flash"]["paged"] == "does not do paged"
+    page = (finished[1] / "report.html").read_text()
+    assert '<abbr title="does not do paged">no</abbr>' in page
+
+
 def test_progress_is_plain_lines_when_piped(finished):
     assert "[1/12] b1-h2-s16-d8" in finished[0].stderr
     assert "\x1b[" not in finished[0].stderr
