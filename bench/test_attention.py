@@ -38,16 +38,13 @@ def test_attention(
         pytest.fail(f"WRONG {implementation.name} on {case.id}\n  {why_wrong(agreement)}", pytrace=False)
     if reason := implementation.never_timed.get(oracle.device):
         pytest.skip(f"it agrees, and is not timed: {reason}")
-    timer = Timer(implementation, case, oracle, seed=0)
-    try:
+    with Timer(implementation, case, oracle, seed=0) as timer:
         benchmark.extra_info["clock"] = timer.clock.name
         if device_clock is None:
             benchmark(timer.timed_call())
         else:
             timer.warm_up()
             replay(benchmark, device_clock, [timer.sample_ns() / 1e9 for _ in range(DEVICE_ROUNDS)])
-    finally:
-        timer.close()
 
 
 def replay(benchmark: Any, clock: VirtualClock, seconds: Sequence[float]) -> None:

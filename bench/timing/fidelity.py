@@ -33,18 +33,17 @@ CLOSE = 0.02
 
 def ratio(case: Case, name: str) -> tuple[float, float]:
     """Our median in nanoseconds, and how many times torch's that is; rounds of one sample each, in turn."""
-    timer = Timer(find(name), case, Oracle(), seed=0)
-    timer.warm_up()
-    turns = cycle([timer.timed_call(0), timer.timed_call(1)])
-    theirs = TorchTimer("next(turns)()", globals={"turns": turns}, num_threads=_threads())
-    ours_ns, theirs_ns = [], []
-    for turn in range(ROUNDS):
-        for ours in (True, False) if turn % 2 else (False, True):
-            if ours:
-                ours_ns.append(timer.sample_ns())
-            else:
-                theirs_ns.append(theirs.timeit(timer.calls).mean * 1e9)
-    timer.close()
+    with Timer(find(name), case, Oracle(), seed=0) as timer:
+        timer.warm_up()
+        turns = cycle([timer.timed_call(0), timer.timed_call(1)])
+        theirs = TorchTimer("next(turns)()", globals={"turns": turns}, num_threads=_threads())
+        ours_ns, theirs_ns = [], []
+        for turn in range(ROUNDS):
+            for ours in (True, False) if turn % 2 else (False, True):
+                if ours:
+                    ours_ns.append(timer.sample_ns())
+                else:
+                    theirs_ns.append(theirs.timeit(timer.calls).mean * 1e9)
     return median(ours_ns), median(ours_ns) / median(theirs_ns)
 
 

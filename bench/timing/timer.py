@@ -5,6 +5,8 @@ from contextlib import ExitStack
 from itertools import cycle
 from statistics import median
 from time import perf_counter_ns
+from types import TracebackType
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -31,17 +33,18 @@ WARM_UNDER_NS = 10_000_000
 
 
 class Timer:
-    """Calls of `implementation` on `case` over rotating inputs; use :meth:`close` when done."""
+    """Calls of `implementation` on `case` over rotating inputs; a context, since a backend may be forced meanwhile."""
 
     def __init__(self, implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> None:
         """Prepare every input set; setup is outside of the timed region from here on."""
         self.implementation, self.case, self.seed = implementation, case, seed
         self.oracle = relaxed(oracle, implementation.budget_factor)
         self.clock: Clock = clock_for(oracle.device)
-        self._stack = ExitStack()
         self._sets = [make_inputs(case, "normal", seed + i, oracle.device) for i in range(INPUT_SETS)]
-        self._calls = [self._stack.enter_context(implementation.bound(inputs)) for inputs in self._sets]
-        self._timed = [timed(call, inputs) for call, inputs in zip(self._calls, self._sets, strict=True)]
+        with ExitStack() as stack:
+            self._calls = [stack.enter_context(implementation.bound(inputs)) for inputs in self._sets]
+            self._timed = [timed(call, inputs) for call, inputs in zip(self._calls, self._sets, strict=True)]
+            self._stack = stack.pop_all()  # kept open until close(); a failure above has closed it
         self._turns = cycle(self._timed)
         self.calls = 1
         self.warmup_ns: list[float] = []
@@ -143,6 +146,14 @@ class Timer:
         torch.cuda.synchronize()
         after = energy_counter_mj()
         return None if after is None else (after - before) / calls / 1e3
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Leave the contexts and drop the tensors."""

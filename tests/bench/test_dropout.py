@@ -135,5 +135,6 @@ def test_a_check_judges_dropout_and_a_timing_is_verified_by_its_mean():
     assert {one.name for one in agreement.checks} >= {"dropout_rate", "dropout_fresh"}
     planted = implementation(lambda scores, v, p: torch.dropout(scores.softmax(-1), p, train=True) @ v * (1 - p))
     assert [one.name for one in check(planted, case, oracle).agreement.failed_checks][0] == "dropout_rate"
-    assert Timer(find("masked_fill"), case, oracle, 0).verify().ok
-    assert not Timer(planted, case, oracle, 0).verify().ok
+    with Timer(find("masked_fill"), case, oracle, 0) as honest, Timer(planted, case, oracle, 0) as wrong:
+        assert honest.verify().ok
+        assert not wrong.verify().ok

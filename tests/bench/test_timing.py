@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -33,6 +34,13 @@ MIB = 1 << 20
 QUIET = Snapshot(wall_s=0, busy_s=0, steal_s=0, own_s=0, throttled_s=0)
 
 
+@pytest.fixture
+def timed():
+    """Timers by name and case, closed in the end so that no backend stays forced."""
+    with ExitStack() as stack:
+        yield lambda name, case: stack.enter_context(Timer(find(name), case, Oracle(), 0))
+
+
 def test_peak_memory_of_known_allocations():
     def call():
         first = torch.empty(3 * MIB, dtype=torch.uint8)
@@ -43,21 +51,21 @@ def test_peak_memory_of_known_allocations():
     assert peak_bytes(call, "cpu") == 5 * MIB
 
 
-def test_a_materialised_score_matrix_shows_in_peak_memory():
+def test_a_materialised_score_matrix_shows_in_peak_memory(timed):
     case = parse_case("b1-h4-s256-d16-full-fp32")
     scores = 4 * 256 * 256 * 4
-    peaks = {name: Timer(find(name), case, Oracle(), 0).peak_bytes() for name in ("masked_fill", "sdpa_flash")}
+    peaks = {name: timed(name, case).peak_bytes() for name in ("masked_fill", "sdpa_flash")}
     assert peaks["masked_fill"] >= 2 * scores
     assert peaks["sdpa_flash"] < scores
 
 
-def test_what_the_forward_keeps_for_the_backward():
+def test_what_the_forward_keeps_for_the_backward(timed):
     case = parse_case("b1-h2-s128-d16-full-fp32-fwd+bwd")
-    kept = {name: Timer(find(name), case, Oracle(), 0).saved_bytes() for name in ("masked_fill", "sdpa_flash")}
+    kept = {name: timed(name, case).saved_bytes() for name in ("masked_fill", "sdpa_flash")}
     qkvo, weights = 4 * 2 * 128 * 16 * 4, 2 * 128 * 128 * 4
     assert qkvo <= kept["sdpa_flash"] < qkvo + weights
     assert kept["masked_fill"] >= qkvo - 2 * 128 * 16 * 4 + weights
-    assert Timer(find("sdpa_flash"), parse_case("b1-h2-s16-d8-full-fp32"), Oracle(), 0).saved_bytes() is None
+    assert timed("sdpa_flash", parse_case("b1-h2-s16-d8-full-fp32")).saved_bytes() is None
 
 
 @pytest.mark.parametrize(
@@ -151,8 +159,8 @@ def test_what_is_right_only_at_first_is_wrong(workers, kernels, name, words):
     assert words in record.reason
 
 
-def test_what_was_kept_by_address_is_found_after_timing_too(kernels):
-    timer = Timer(find(f"{kernels}/hostile.py:keeps_results_by_address"), CASE, Oracle(), 0)
+def test_what_was_kept_by_address_is_found_after_timing_too(kernels, timed):
+    timer = timed(f"{kernels}/hostile.py:keeps_results_by_address", CASE)
     timer.warm_up()
     assert not timer.verify().ok
 
@@ -199,3 +207,10 @@ def test_an_error_that_poisons_the_process_ends_one_record_only(workers, kernels
     (second,) = run_case(parse_case("b1-h2-s24-d8-causal-fp32"), [name], workers, QUICK)
     assert (first.status, second.status) == (Status.ERROR, Status.PASSED)
     assert "illegal memory access" in first.reason
+
+
+def test_a_closed_timer_leaves_no_backend_forced():
+    before = torch.backends.cuda.math_sdp_enabled()
+    with Timer(find("sdpa_flash"), CASE, Oracle(), 0):
+        assert not torch.backends.cuda.math_sdp_enabled()
+    assert torch.backends.cuda.math_sdp_enabled() == before
