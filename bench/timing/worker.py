@@ -186,6 +186,8 @@ class Server:
 
         from bench.timing.timer import Timer
 
+        if self.timer is not None:  # the case before ended while it was sampled
+            self.timer.close()
         self.timer = Timer(self._implementation(), case, self.oracle, seed)
         pace = self.timer.warm_up()
         clock, one = self.timer.clock, self._implementation()
