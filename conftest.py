@@ -47,8 +47,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _chosen(config: pytest.Config) -> tuple[list[Implementation], Sweep]:
     from bench.sweeps import SweepError, load_sweep
+    from impls.loading import UserFileError
     from impls.registry import UnknownImplementation, catalogue, find
-    from impls.user_file import UserFileError
 
     try:
         sweep = load_sweep(config.getoption("--sweep"))

@@ -22,11 +22,12 @@ from types import ModuleType
 from packaging.specifiers import SpecifierSet
 
 from impls.contract import Call, Implementation, Inputs, Refusal, Requirement
-from impls.user_file import UserFileError, is_user_file, load_module, load_user_file
+from impls.loading import UserFileError, load_module
+from impls.user_file import is_user_file, load_user_file
 
 EXTRA_FOLDERS = "ATTNBENCH_IMPLS"
 IMPORT_TIMEOUT_S = 60.0
-NOT_IMPLEMENTATIONS = frozenset({"__init__", "registry", "reference", "tensors", "user_file"})
+NOT_IMPLEMENTATIONS = frozenset({"__init__", "loading", "registry", "reference", "tensors", "user_file"})
 
 
 class UnknownImplementation(ValueError):

@@ -6,16 +6,13 @@ parameters that it declares are the features that it supports; a case that needs
 another one is refused.
 """
 
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from impls.contract import Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
+from impls.loading import UserFileError, load_module
 from impls.tensors import visible
 
 ALWAYS = frozenset({"gqa", "q_len != kv_len", "v_head_dim", "strided", "backward"})
@@ -39,10 +36,6 @@ PARAMETERS: dict[str, frozenset[str]] = {
     "cu_seqlens_k": frozenset(),
 }
 """Keyword parameters that are understood, and the features that each stands for."""
-
-
-class UserFileError(ValueError):
-    """``FILE.py:FUNCTION`` can't be used; the message says what is wrong with it."""
 
 
 def is_user_file(name: str) -> bool:
@@ -144,28 +137,3 @@ def _window(case: Case) -> tuple[int, int]:
         case Full():
             return (-1, -1)
     return (-1, -1)
-
-
-def load_module(path: Path) -> ModuleType:
-    """Import `path` by itself; its folder is importable meanwhile, and only then."""
-    spec = importlib.util.spec_from_file_location(f"attnbench_user_{path.stem}", path.resolve())
-    assert spec is not None, "a .py file has a spec"
-    assert spec.loader is not None, "a .py file has a loader"
-    module = importlib.util.module_from_spec(spec)
-    with _importable(path.resolve().parent):
-        sys.modules[spec.name] = module  # dataclasses and Triton look their module up by name
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # a stranger's file may raise anything; it becomes one clear line
-            del sys.modules[spec.name]
-            raise UserFileError(f"{path} does not import: {type(error).__name__}: {error}") from error
-    return module
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))

@@ -5,7 +5,6 @@ import importlib
 import importlib.util
 import io
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from bench.codegen import cache
 from bench.codegen.binary import Binary, advisories, disassemble, resources
 from bench.codegen.recipe import DIVISIBILITY, Recipe, RecipeError
 from bench.codegen.target import KIB, WARP, find
+from impls.loading import UserFileError, load_module
 
 RESERVED_CAPABILITY = 100
 """From here on ptxas lists the reserved KiB of shared memory as the kernel's own."""
@@ -74,24 +74,11 @@ def load_kernel(place: str, name: str) -> Any:
 
 
 def load_file(path: Path) -> ModuleType:
-    """A user's file as a module; its folder is importable while it loads.
-
-    Raises:
-        RecipeError: there is no such file, or it doesn't import.
-    """
-    spec = importlib.util.spec_from_file_location(f"attnbench_kernel_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise RecipeError(f"there is no Python file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
-    sys.modules[spec.name] = module  # Triton looks a kernel's module up by name
+    """A user's file as a module. Raises RecipeError where it is not there or does not import."""
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # a stranger's file may raise anything; it becomes one clear line
-        raise RecipeError(f"{path} does not import: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+        return load_module(path)
+    except UserFileError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _check(recipe: Recipe, kernel: Any) -> None:

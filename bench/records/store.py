@@ -6,6 +6,7 @@ lock beside the file says so to a second one.
 
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -48,11 +49,10 @@ class RunWriter:
             raise StoreError(
                 f"can't write to {folder}: {error.strerror}; give another folder with --out"
             ) from error
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._lock.release)
             self._open(resume)
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.pop_all()  # all went well: the lock is kept until the writer is closed
 
     def _open(self, resume: bool) -> None:
         if resume and self.path.exists():

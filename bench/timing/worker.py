@@ -95,8 +95,8 @@ class Server:
 
     def describe(self, names: tuple[str, ...]) -> list[Description | Unusable]:
         """The implementations of these names; of all that there are without one."""
+        from impls.loading import UserFileError
         from impls.registry import UnknownImplementation, catalogue, find, installed_version, why_unavailable
-        from impls.user_file import UserFileError
 
         def one(name: str) -> Description | Unusable:
             try:
@@ -129,8 +129,8 @@ class Server:
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
         """What each implementation says to each feature, on a CPU and on CUDA."""
         from bench.features import row_of
+        from impls.loading import UserFileError
         from impls.registry import UnknownImplementation, catalogue, find
-        from impls.user_file import UserFileError
 
         try:
             return [row_of(find(name)) for name in names or tuple(catalogue())]
