@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import extract_tb
 from types import ModuleType
 
 
@@ -24,8 +25,17 @@ def load_module(path: Path) -> ModuleType:
             spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:  # a stranger's file may raise anything; it becomes one clear line
             del sys.modules[spec.name]
-            raise UserFileError(f"{path} does not import: {type(error).__name__}: {error}") from error
+            words = " ".join(str(error).split())
+            raise UserFileError(
+                f"{path} does not import: {type(error).__name__}: {words}{_where(path, error)}"
+            ) from error
     return module
+
+
+def _where(path: Path, error: BaseException) -> str:
+    """The line of `path` at which an error arose, in words."""
+    lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.resolve()]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 @contextmanager

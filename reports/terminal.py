@@ -74,7 +74,8 @@ def _say_cases(console: Console, rows: pd.DataFrame, baseline: str | None) -> No
     """One table a case under its id, all with the same columns; a narrow terminal gets fewer of them."""
     ordered = in_order(rows)
     columns = [column for column in COLUMNS if console.width >= column.from_width]
-    names = min(max(len(plain(name)) for name in rows["implementation"]), LONGEST_NAME)
+    longest = max(len(plain(name)) for name in rows["implementation"])
+    names = min(max(longest, len("implementation")), LONGEST_NAME)
     for case, group in ordered.groupby("case", sort=False):
         console.print(Text(plain(str(case)), style="bold"))
         shown = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))

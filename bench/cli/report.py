@@ -92,9 +92,12 @@ def _read(path: Path) -> "Run":
     from bench.records.store import StoreError, read_run
 
     try:
-        return read_run(path)
+        run = read_run(path)
     except StoreError as error:
         _refuse(str(error))
+    for damage in run.damaged:
+        click.echo(f"skipped a damaged line of {path}: {damage}", err=True)
+    return run
 
 
 def _beside(run: Path) -> Path:

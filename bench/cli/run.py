@@ -22,7 +22,7 @@ from bench.cli.session import (
 from bench.cli.sweep_options import chosen_sweep
 from bench.life import Settings, Spent
 from bench.records.schema import Peaks, Run
-from bench.records.store import RunWriter, StoreError, read_run
+from bench.records.store import RunWriter, StoreError, read_run, run_file
 from bench.refine import refine
 from bench.run import run_sweep
 from bench.sweeps import Sweep
@@ -75,6 +75,8 @@ def command(
     until_s = started + _seconds(time_budget) if time_budget else None
     effort = Effort(interval=interval / 100, budget_s=budget_s)
     spent = Spent()
+    if resume and not run_file(folder).exists():
+        click.echo(f"nothing to resume in {folder}: starting anew", err=True)
     with session(names, device, sweep, timeout_s) as here:
         peaks = Peaking(here, sweep)
         settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, peaks=peaks)
@@ -82,6 +84,8 @@ def command(
             raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
         interrupted = _run(here, sweep, folder, settings, spent, resume=resume, until_s=until_s)
     run = read_run(folder)
+    for damage in run.damaged:
+        click.echo(f"skipped a damaged line of {folder}: {damage}", err=True)
     _show(run, folder, reference, spent, perf_counter() - started)
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from shlex import join
 from typing import Any, TypeVar
 
 import click
@@ -84,7 +85,7 @@ class Session:
             implementations=self.names,
             seed=seed,
             environment=self.environment,
-            command=" ".join(["python -m bench", *sys.argv[1:]]),
+            command=join(["python", "-m", "bench", *sys.argv[1:]]),
             peaks=peaks,
             features=self._features(),
         )
@@ -179,8 +180,6 @@ def exit_code(records: Sequence[Record]) -> int:
 
 def repeat_command(record: Record, device: str) -> str:
     """The command that repeats the check of one record alone."""
-    from shlex import join
-
     words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed)]
     return join(["python", "-m", "bench", "check", *words, *(["--device", device] if device != "cpu" else [])])
 
@@ -211,12 +210,18 @@ def verdict_lines(records: Sequence[Record], device: str) -> Iterator[str]:
         yield f"{record.status} {record.implementation} on {record.case.id}"
         yield f"  {record.reason}"
         yield f"  repeat: {repeat_command(record, device)}"
+    refusals: dict[str, int] = {}
+    for record in records:
+        if record.status in (Status.UNSUPPORTED, Status.UNAVAILABLE):
+            line = f"{record.implementation} can't: {record.reason}"
+            refusals[line] = refusals.get(line, 0) + 1
     passed = sum(record.status is Status.PASSED for record in records)
     refused = len(records) - passed - len(wrong)
     if not passed and not wrong:
         yield f"nothing was checked: {refused} refused"
-        yield from dict.fromkeys(f"  {record.implementation}: {record.reason}" for record in records)
+        yield from (f"  {line}" for line in refusals)
         return
+    yield from (f"{line} ({count} case{'' if count == 1 else 's'})" for line, count in refusals.items())
     yield f"{passed} agree, {len(wrong)} disagree or broke, {refused} can't be done" + (
         "" if wrong else " - every result is within the oracle's budget"
     )

@@ -31,7 +31,8 @@ def chosen_sweep(arguments: Mapping[str, str | None], default: str) -> Sweep:
     """
     overrides = {key: value for key, value in arguments.items() if value is not None and key != "sweep_name"}
     says_axis = any(not key.startswith("max_") for key in overrides)
-    name = arguments.get("sweep_name") or (FROM_OPTIONS if says_axis else default)
+    named = arguments.get("sweep_name")
+    name = named if named is not None else (FROM_OPTIONS if says_axis else default)
     try:
         return load_sweep(name, overrides)
     except SweepError as error:

@@ -76,8 +76,8 @@ class RunWriter:
         for name in ("sweep", "cases", "seed", "timed"):
             before, now = getattr(found.header, name), getattr(self.header, name)
             if before != now:
-                short = "the list of cases" if name == "cases" else f"{name} {before!r}, this run {now!r}"
-                raise StoreError(f"can't resume {self.path}: it has another {name} ({short}); give another --out")
+                what = "other cases" if name == "cases" else f"another {name} ({name} {before!r}, this run {now!r})"
+                raise StoreError(f"can't resume {self.path}: it has {what}; give another --out")
         before, now = found.header.environment.hard, self.header.environment.hard
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):

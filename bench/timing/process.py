@@ -85,11 +85,13 @@ class Worker:
         """How the process ended, with the last lines that it wrote."""
         self._process.join(timeout=5)
         code = self._process.exitcode
-        how = f"killed by {_signal_name(-code)}" if code is not None and code < 0 else f"exited with code {code}"
+        how = (
+            f"was killed by {_signal_name(-code)}" if code is not None and code < 0 else f"exited with code {code}"
+        )
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         self.stop()
-        return f"the worker was {how}" + (": " + " | ".join(lines[:LOG_TAIL_LINES]) if lines else "")
+        return f"the worker {how}" + (": " + " | ".join(lines[:LOG_TAIL_LINES]) if lines else "")
 
     def stop(self) -> None:
         """Kill the process, if there is one."""

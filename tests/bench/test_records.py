@@ -173,7 +173,7 @@ def test_an_existing_run_is_not_overwritten(tmp_path):
     ("changes", "words"),
     [
         (dict(sweep="quick"), "another sweep"),
-        (dict(cases=("x",)), "the list of cases"),
+        (dict(cases=("x",)), "it has other cases"),
         (dict(seed=1), "seed 0, this run 1"),
         (dict(environment=Environment(device="cpu", device_name="t", hard={"cpu": "y"})), "cpu was 'x' and is 'y'"),
     ],
