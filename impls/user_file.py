@@ -59,7 +59,7 @@ def load_user_file(name: str) -> Implementation:
             f"{name}: {path} has no {function_name!r}; it has {', '.join(offered) or 'no functions'}"
         )
     if not callable(function):
-        raise UserFileError(f"{name}: {function_name} is a {type(function).__name__}, not a function")
+        raise UserFileError(f"{name}: {function_name} is of type {type(function).__name__}, not a function")
     return wrap(name, function)
 
 

@@ -43,7 +43,7 @@ def test_rooms_that_must_not_import_torch(fresh, room):
         (["check", "--impl", "no_such_file.py:attention"], "there is no file no_such_file.py"),
         (["check", "--impl", "tests/kernels/honest.py"], "name the function as well"),
         (["check", "--impl", "tests/kernels/honest.py:atention"], "it has attention"),
-        (["check", "--impl", "tests/kernels/honest.py:NOT_A_FUNCTION"], "is a int, not a function"),
+        (["check", "--impl", "tests/kernels/honest.py:NOT_A_FUNCTION"], "is of type int, not a function"),
         (["check", "--case", "b1-h4-kv3-s16-d8-full-fp32"], "kv_heads 3 does not divide q_heads 4"),
         (["check", "--case", "nonsense"], "nonsense"),
         (["check", "--families", "needel"], "there are normal"),

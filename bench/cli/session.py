@@ -191,7 +191,8 @@ def reported_lines(records: Sequence[Record]) -> Iterator[str]:
     families = dict.fromkeys(family for agreement in agreements for family in agreement.families)
     checks = dict.fromkeys(check.name for agreement in agreements for check in agreement.checks)
     if judged:
-        yield f"tried: inputs {', '.join(families)}; {', '.join(checks)}"
+        inputs = f"inputs {', '.join(families)}; " if families else ""
+        yield f"tried: {inputs}{', '.join(checks)}"
     found: dict[str, int] = {}
     for record, agreement in zip(judged, agreements, strict=True):
         notes = [f"no {check.name}" for check in agreement.checks if not check.ok and not check.required]

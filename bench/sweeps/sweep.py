@@ -88,8 +88,9 @@ def sweep_path(name_or_path: str, beside: Path | None = None) -> Path:
     path = (beside or Path()) / name_or_path
     if path.is_file():
         return path
-    looked = "" if path.suffix == ".toml" else " (or the path of a .toml file)"
-    raise SweepError(f"there is no sweep {name_or_path!r}: expected {', '.join(sweep_names())}{looked}")
+    file = " and no such file" if path.suffix == ".toml" else ""
+    looked = "" if file else " (or the path of a .toml file)"
+    raise SweepError(f"there is no sweep {name_or_path!r}{file}: expected {', '.join(sweep_names())}{looked}")
 
 
 def _overrides(overrides: Mapping[str, str]) -> tuple[dict[str, tuple[Value, ...]], dict[str, Any]]:
