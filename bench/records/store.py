@@ -37,18 +37,14 @@ class RunWriter:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(
-                f"can't write to {folder}: {error.strerror}; give another folder with --out"
-            ) from error
+            raise _cannot_write(folder, error) from error
         self._lock = FileLock(folder / ".lock")
         try:
             self._lock.acquire(timeout=0)
         except Timeout as error:
             raise StoreError(f"another run writes to {folder}; wait for it, or give another --out") from error
         except OSError as error:
-            raise StoreError(
-                f"can't write to {folder}: {error.strerror}; give another folder with --out"
-            ) from error
+            raise _cannot_write(folder, error) from error
         with ExitStack() as undo:
             undo.callback(self._lock.release)
             self._open(resume)

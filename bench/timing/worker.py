@@ -206,11 +206,11 @@ class Server:
         """Check once more what was timed, measure its memory, and let go of it."""
         timer = self.timer
         answer = CloseAnswer(
-            verified=timer.verify(),
             peak_bytes=timer.peak_bytes(),
             saved_bytes=timer.saved_bytes(),
             host_ns=timer.host_ns(),
             energy_j=timer.energy_j(timer.warmup_ns[-1]),
+            verified=timer.verify(),  # last, since it changes V, which a retained graph may hold
         )
         self.timer.close()
         self.timer = None

@@ -214,3 +214,11 @@ def test_a_closed_timer_leaves_no_backend_forced():
     with Timer(find("sdpa_flash"), CASE, Oracle(), 0):
         assert not torch.backends.cuda.math_sdp_enabled()
     assert torch.backends.cuda.math_sdp_enabled() == before
+
+
+@pytest.mark.parametrize("direction", ["bwd", "fwd+bwd"])
+@pytest.mark.parametrize("name", ["masked_fill", "sdpa_flash"])
+def test_a_backward_is_timed_and_checked_after_it(workers, name, direction):
+    (record,) = run_case(parse_case(f"b1-h2-s16-d8-causal-fp32-{direction}"), [name], workers, QUICK)
+    assert record.status is Status.PASSED, record.reason
+    assert record.measurement.saved_bytes > 0
