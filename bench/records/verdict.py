@@ -1,0 +1,123 @@
+"""What changed: a verdict for each case, with its ratio, interval and reason, and one for the whole. No torch."""
+
+from enum import StrEnum
+
+from bench.records.schema import Kept
+
+
+class Verdict(StrEnum):
+    """What is said of a case, and of a whole comparison; the set is closed."""
+
+    REGRESSED = "REGRESSED"
+    IMPROVED = "IMPROVED"
+    UNCHANGED = "UNCHANGED"
+    UNDECIDED = "UNDECIDED"
+    NEW = "NEW"
+    MISSING = "MISSING"
+    INCOMPARABLE = "INCOMPARABLE"
+
+
+class About(StrEnum):
+    """What a finding is about; a case can have several that differ."""
+
+    TIME = "time"
+    WRONG = "wrong"
+    ACCURACY = "accuracy"
+    ENDING = "ending"
+    MEMORY = "memory"
+    PRESENCE = "presence"
+
+
+EXIT_REGRESSED = 1
+EXIT_UNDECIDED = 4
+OPEN = frozenset({Verdict.UNDECIDED, Verdict.INCOMPARABLE})
+ABSENT = frozenset({Verdict.NEW, Verdict.MISSING})
+SEVERITY = (
+    Verdict.REGRESSED,
+    Verdict.INCOMPARABLE,
+    Verdict.UNDECIDED,
+    Verdict.MISSING,
+    Verdict.NEW,
+    Verdict.IMPROVED,
+    Verdict.UNCHANGED,
+)
+"""Worst first."""
+
+
+class Finding(Kept, frozen=True, kw_only=True):
+    """What was found of one case of one implementation.
+
+    `ratio` is candidate over baseline (above 1: slower, larger, less accurate) with
+    its interval `low` to `high`; `launches` counts the independent measurements
+    behind it, 0 where nothing was measured anew. `allowed` holds the reason for which a user accepted it.
+    """
+
+    case: str
+    implementation: str
+    about: About
+    verdict: Verdict
+    reason: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    launches: int = 0
+    allowed: str = ""
+    repeat: str = ""
+
+    @property
+    def fails(self) -> bool:
+        """Whether it is a regression that nobody accepted."""
+        return self.verdict is Verdict.REGRESSED and not self.allowed
+
+
+class Judgement(Kept, frozen=True, kw_only=True):
+    """A candidate judged against a baseline: findings, the worst first, and what a reader must know beside them.
+
+    `upset` says why nothing may be decided at all (a sentinel that alarmed, other
+    hardware); then the whole is no better than UNDECIDED. `required` are verdicts
+    that fail here beside REGRESSED: a user may ask that no case be NEW or MISSING.
+    """
+
+    baseline: str
+    candidate: str
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    upset: str = ""
+    required: tuple[Verdict, ...] = ()
+    command: str = ""
+
+    @property
+    def failing(self) -> tuple[Finding, ...]:
+        """Findings that end the judgement badly and that nobody accepted."""
+        return tuple(
+            one for one in self.findings if one.fails or (one.verdict in self.required and not one.allowed)
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict over all: the worst that was not accepted; UNDECIDED where nothing was judged."""
+        if self.failing:
+            return Verdict.REGRESSED
+        found = {one.verdict for one in self.findings if not one.allowed and one.verdict not in ABSENT}
+        if self.upset:
+            found.add(Verdict.INCOMPARABLE if Verdict.INCOMPARABLE in found else Verdict.UNDECIDED)
+        if not self.findings:
+            found.add(Verdict.UNDECIDED)
+        return min(found, key=SEVERITY.index, default=Verdict.UNCHANGED)
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing got worse · 1 something did · 4 undecided or incomparable."""
+        if self.verdict is Verdict.REGRESSED:
+            return EXIT_REGRESSED
+        return EXIT_UNDECIDED if self.verdict in OPEN else 0
+
+
+def worst_first(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Findings by severity, the largest ratio first among equals, then by name."""
+    return tuple(
+        sorted(
+            findings,
+            key=lambda one: (SEVERITY.index(one.verdict), -(one.ratio or 0.0), one.case, one.implementation),
+        )
+    )
