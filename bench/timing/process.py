@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.records.schema import Status
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
-from bench.timing.worker import serve
+from bench.timing.worker import PLAIN, Setting, serve
 
 LOG_TAIL_LINES = 3
 POISONING = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
@@ -43,15 +43,16 @@ def _context() -> ForkServerContext:
 class Worker:
     """One process for one implementation; a new one is started after a crash or a time-out."""
 
-    def __init__(self, name: str, device: str, folder: Path, timeout_s: float) -> None:
+    def __init__(self, name: str, device: str, folder: Path, timeout_s: float, setting: Setting = PLAIN) -> None:
         self.name, self.device, self.folder, self.timeout_s = name, device, folder, timeout_s
+        self.setting = setting
         self._log = folder / f"{abs(hash(name))}-{id(self)}.log"
         self._process: Any = None
         self._connection: Any = None
 
     def _start(self) -> None:
         here, there = _context().Pipe()
-        arguments = (there, self.name, self.device, self.folder, self._log)
+        arguments = (there, self.name, self.device, self.folder, self._log, self.setting)
         self._process = _context().Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         there.close()

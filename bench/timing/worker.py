@@ -22,6 +22,32 @@ PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
+class Setting:
+    """How a worker's process is set up before it does anything.
+
+    `cpus` it is pinned to (none: wherever the system puts it), `threads` torch may use
+    (0: torch's own choice), and variables set in its environment.
+    """
+
+    cpus: tuple[int, ...] = ()
+    threads: int = 0
+    variables: tuple[tuple[str, str], ...] = ()
+
+    def take(self) -> None:
+        """Set this process up."""
+        os.environ.update(self.variables)
+        if self.cpus and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.cpus)
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
+
+
+PLAIN = Setting()
+
+
+@dataclass(frozen=True)
 class Description:
     """What ``list`` shows of an implementation."""
 
@@ -217,9 +243,12 @@ class Server:
         return answer
 
 
-def serve(connection: Connection, name: str, device: str, folder: Path, log: Path) -> None:
+def serve(
+    connection: Connection, name: str, device: str, folder: Path, log: Path, setting: Setting = PLAIN
+) -> None:
     """Answer requests until the parent goes away. Nothing that a kernel prints reaches the parent's output."""
     _settle(log)
+    setting.take()
     own = os.getpid()
     _limit_memory(device)
     server = Server(name, device, folder)
