@@ -29,6 +29,9 @@ GRAPH_UNDER_NS = 100_000
 """Calls shorter than this are timed in a CUDA graph."""
 
 SAMPLE_NS = 1_000_000
+BURST_NS = 200_000
+"""What a call of a burst lasts at least; shorter ones are grouped."""
+
 WARM_UNDER_NS = 10_000_000
 
 
@@ -82,6 +85,16 @@ class Timer:
         if self.warmup_ns[-1] < WARM_UNDER_NS:
             rotation[-1]()
         return self.clock.sample_ns(rotation)
+
+    def burst_ns(self, count: int) -> tuple[float, ...]:
+        """`count` times of one call each, on the next input set, after one untimed call.
+
+        Calls too short for the clock stand for a group of them, whose mean is told.
+        """
+        call = next(self._turns)
+        call()
+        group = [call] * max(1, round(BURST_NS / max(self.warmup_ns[-1], 1.0)))
+        return tuple(self.clock.sample_ns(group) for _ in range(count))
 
     def verify(self) -> Comparison:
         """Compare with the oracle once more, on the very inputs that were timed; the worse of two answers.

@@ -228,6 +228,16 @@ class Server:
         """One sample of the open case: nanoseconds a call."""
         return float(self.timer.sample_ns())
 
+    def burst(self, count: int) -> tuple[float, ...]:
+        """Times of `count` single calls of the open case in nanoseconds, after one untimed call."""
+        times: tuple[float, ...] = self.timer.burst_ns(count)
+        return times
+
+    def verify(self) -> Comparison:
+        """What was timed, against the oracle once more."""
+        compared: Comparison = self.timer.verify()
+        return compared
+
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
         timer = self.timer
