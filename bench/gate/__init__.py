@@ -1,0 +1,1 @@
+"""What changed: launches of two sides compared, verdicts whose error rates are measured."""
