@@ -1,1 +1,1 @@
-"""What changed: launches of two sides compared, verdicts whose error rates are measured."""
+"""What changed: launches in pairs, the rule that decides from them, stored runs against each other."""

@@ -4,7 +4,6 @@ A killed run leaves every finished record readable. One writer at a time: the
 lock beside the file says so to a second one.
 """
 
-import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,18 +11,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import msgspec
-from filelock import FileLock, Timeout
 
-from bench.records.schema import SCHEMA, Header, Record, Run, as_json
+from bench.records.lines import LineWriter, StoreError
+from bench.records.schema import SCHEMA, Header, Record, Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["RUN_FILE", "RunWriter", "StoreError", "frame", "read_run", "run_file"]
+
 RUN_FILE = "run.jsonl"
-
-
-class StoreError(Exception):
-    """A run can't be read or written; the message says which file and what to do."""
 
 
 class RunWriter:
@@ -34,19 +31,14 @@ class RunWriter:
         self.folder, self.header = folder, header
         self.path = folder / RUN_FILE
         self.done: tuple[Record, ...] = ()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _cannot_write(folder, error) from error
-        self._lock = FileLock(folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise StoreError(f"another run writes to {folder}; wait for it, or give another --out") from error
-        except OSError as error:
-            raise _cannot_write(folder, error) from error
+        self._lines = LineWriter(
+            self.path,
+            folder / ".lock",
+            busy=f"another run writes to {folder}",
+            elsewhere="give another folder with --out",
+        )
         with ExitStack() as undo:
-            undo.callback(self._lock.release)
+            undo.callback(self._lines.close)
             self._open(resume)
             undo.pop_all()  # all went well: the lock is kept until the writer is closed
 
@@ -55,18 +47,13 @@ class RunWriter:
             self.done = self._resumed()
         elif self.path.exists():
             raise StoreError(f"{self.path} exists; add --resume to go on with it, or give another --out")
-        self._file = self.path.open("ab")
-        if not self.path.stat().st_size:
-            self._write(self.header)
+        if not self.path.exists() or not self.path.stat().st_size:
+            self._lines.append(self.header)
 
     def _resumed(self) -> tuple[Record, ...]:
         """Records that are there already; a torn last line is cut off, since its record never ended."""
-        raw = self.path.read_bytes()
-        whole = raw[: raw.rfind(b"\n") + 1]
-        if whole != raw:
-            with self.path.open("rb+") as file:
-                file.truncate(len(whole))
-        if not whole:
+        self._lines.cut_torn_line()
+        if not self.path.stat().st_size:
             return ()
         found = read_run(self.path)
         for name in ("sweep", "cases", "seed", "timed"):
@@ -85,21 +72,7 @@ class RunWriter:
 
     def append(self, record: Record) -> None:
         """Write one record and hand it to the disk before returning."""
-        self._write(record)
-
-    def _write(self, value: Header | Record) -> None:
-        line = as_json(value) + b"\n"
-        end = self.path.stat().st_size
-        try:
-            self._file.write(line)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            os.truncate(self.path, end)
-            raise StoreError(
-                f"can't write to {self.path}: {error.strerror}; what was finished is kept, "
-                "--resume goes on from there"
-            ) from error
+        self._lines.append(record)
 
     def __enter__(self) -> Self:
         return self
@@ -107,12 +80,7 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._lock.release()
-
-
-def _cannot_write(folder: Path, error: OSError) -> StoreError:
-    return StoreError(f"can't write to {folder}: {error.strerror}; give another folder with --out")
+        self._lines.close()
 
 
 def run_file(path: Path) -> Path:

@@ -1,0 +1,79 @@
+"""One launch of a comparison: fresh processes for both sides, the same case, rounds in alternation. No torch."""
+
+import math
+from statistics import median
+from typing import Literal
+
+import msgspec
+
+from bench.records.schema import Environment, Kept
+
+JOURNAL_SCHEMA = 1
+
+Phase = Literal["screen", "confirm"]
+
+
+class Launch(Kept, frozen=True, kw_only=True):
+    """The unit of replication: per round the least time of each side, and of A's repetition where there was one.
+
+    `number` counts the launches of a case within its phase. `calls` is how many calls a
+    sample holds. `disturbance` says what else the machine did meanwhile, '' where nothing did.
+    """
+
+    case: str
+    number: int
+    phase: Phase
+    a_ns: tuple[float, ...]
+    b_ns: tuple[float, ...]
+    again_ns: tuple[float, ...] = ()
+    calls: int
+    disturbance: str = ""
+
+    def __post_init__(self) -> None:
+        rounds = {len(self.a_ns), len(self.b_ns), len(self.again_ns or self.a_ns)}
+        if len(rounds) > 1 or not self.a_ns:
+            raise ValueError(f"launch {self.number} of {self.case}: the sides need as many rounds, at least one")
+        if not all(0 < ns < math.inf for ns in (*self.a_ns, *self.b_ns, *self.again_ns)):
+            raise ValueError(f"launch {self.number} of {self.case}: a time must be a finite number above 0")
+
+    @property
+    def log_ratio(self) -> float:
+        """Median over the rounds of log(B / A); above 0, B is slower."""
+        return _median_log_ratio(self.a_ns, self.b_ns)
+
+    @property
+    def sentinel(self) -> float | None:
+        """The same of A's repetition over A, which should be 0; None without one."""
+        return _median_log_ratio(self.a_ns, self.again_ns) if self.again_ns else None
+
+
+def _median_log_ratio(below_ns: tuple[float, ...], above_ns: tuple[float, ...]) -> float:
+    return median(math.log(above / below) for below, above in zip(below_ns, above_ns, strict=True))
+
+
+class Side(Kept, frozen=True, kw_only=True):
+    """One of the two that are compared: an implementation, and the revision that it comes from, if any.
+
+    `changes` is git's hash of the files where a working tree was taken as it is, '' for a commit.
+    """
+
+    implementation: str
+    revision: str = ""
+    commit: str = ""
+    changes: str = ""
+    repository: str = ""
+    setup: str = ""
+
+
+class Comparing(Kept, frozen=True, kw_only=True, omit_defaults=False):
+    """The first line of a journal: what is compared, by which rule, and where."""
+
+    schema: int = msgspec.field(default=JOURNAL_SCHEMA)
+    created: str
+    a: Side
+    b: Side
+    cases: tuple[str, ...]
+    seed: int
+    rule: str
+    environment: Environment
+    command: str = ""

@@ -1,0 +1,73 @@
+"""A file of JSON Lines with one writer: a line is on the disk before the next begins, a torn one is cut off.
+
+The lock is the kernel's, on an empty file beside it: it ends with the process that
+holds it, however that ends.
+"""
+
+import os
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bench.records.schema import Kept, as_json
+
+
+class StoreError(Exception):
+    """A file of results can't be read or written; the message says which file and what to do."""
+
+
+class LineWriter:
+    """Holds the lock of a file and appends to it.
+
+    `busy` says what another writer does; `elsewhere` is what to do when the place
+    can't be written to.
+    """
+
+    def __init__(self, path: Path, lock: Path, *, busy: str, elsewhere: str) -> None:
+        self.path, self._elsewhere = path, elsewhere
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        self._lock = FileLock(lock)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"{busy}; wait for it, or {elsewhere}") from error
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        self._file = -1
+
+    def cut_torn_line(self) -> int:
+        """Cut off a last line without its end, which was never finished; the bytes that were cut."""
+        raw = self.path.read_bytes() if self.path.exists() else b""
+        whole = raw.rfind(b"\n") + 1
+        if whole != len(raw):
+            os.truncate(self.path, whole)
+        return len(raw) - whole
+
+    def append(self, value: Kept) -> None:
+        """Write one line and hand it to the disk before returning; a line that doesn't fit leaves nothing."""
+        if self._file < 0:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        line, end = as_json(value) + b"\n", self.path.stat().st_size
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError as error:
+            os.truncate(self.path, end)
+            raise StoreError(
+                f"can't write to {self.path}: {error.strerror}; what was finished is kept, "
+                "--resume goes on from there"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the file and of the lock."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        self._lock.release()
+
+    def _cannot_write(self, error: OSError) -> StoreError:
+        return StoreError(f"can't write to {self.path.parent}: {error.strerror}; {self._elsewhere}")
