@@ -110,6 +110,7 @@ class Server:
         self.name, self.device = name, device
         self.oracle = Oracle(folder, device)
         self.timer: Any = None
+        self._spread = bytearray()
 
     def _implementation(self) -> Any:
         from impls.registry import find, why_unavailable
@@ -206,12 +207,13 @@ class Server:
         timed = self.device not in one.never_timed
         return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
-    def open(self, case: Any, seed: int) -> OpenAnswer:
-        """Prepare a case for sampling."""
+    def open(self, case: Any, seed: int, spread_bytes: int = 0) -> OpenAnswer:
+        """Prepare a case for sampling; `spread_bytes` are taken first, so that tensors lie elsewhere."""
         import torch
 
         from bench.timing.timer import Timer
 
+        self._spread = bytearray(spread_bytes)
         if self.timer is not None:  # the case before ended while it was sampled
             self.timer.close()
         self.timer = Timer(self._implementation(), case, self.oracle, seed)
