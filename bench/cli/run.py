@@ -26,6 +26,7 @@ from bench.records.store import RunWriter, StoreError, read_run, run_file
 from bench.refine import refine
 from bench.run import run_sweep
 from bench.sweeps import Sweep
+from bench.timing.process import start_server
 from bench.timing.rounds import Effort
 
 EXAMPLES = """\b
@@ -75,6 +76,8 @@ def command(
     until_s = started + _seconds(time_budget) if time_budget else None
     effort = Effort(interval=interval / 100, budget_s=budget_s)
     spent = Spent()
+    start_server()
+    _load_reports()
     if resume and not run_file(folder).exists():
         click.echo(f"nothing to resume in {folder}: starting anew", err=True)
     with session(names, device, sweep, timeout_s) as here:
@@ -88,6 +91,12 @@ def command(
         click.echo(f"skipped a damaged line of {folder}: {damage}", err=True)
     _show(run, folder, reference, spent, perf_counter() - started)
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
+
+
+def _load_reports() -> None:
+    """Import what the end of a run needs while the fork server imports torch."""
+    import reports.html
+    import reports.terminal  # noqa: F401 - imported for its effect, as is reports.html
 
 
 class Peaking:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -38,6 +39,12 @@ def _context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.timing.preload"])
     return context
+
+
+def start_server() -> None:
+    """Let the fork server start, and load torch, while this process goes on; the first worker waits for it."""
+    _context()
+    ensure_running()
 
 
 class Worker:
@@ -143,6 +150,7 @@ class Pool:
 @contextmanager
 def pool(device: str, timeout_s: float) -> Iterator[Pool]:
     """A pool whose workers and scratch files are gone afterwards."""
+    start_server()
     with TemporaryDirectory(prefix="attnbench-") as folder:
         workers = Pool(device, Path(folder), timeout_s)
         try:
