@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from bench.cli.progress import bar
 from bench.cli.sweep_options import sweep_options
 from bench.records.environment import environment
 from bench.records.schema import Environment, Header, Peaks, Record, Status
@@ -129,44 +130,11 @@ def told(record: Record) -> str:
 
 @contextmanager
 def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
-    """A bar with the time left on a terminal, plain lines otherwise; both on stderr."""
-    if not sys.stderr.isatty():
-        count = done
-
-        def line(record: Record) -> None:
-            nonlocal count
-            count += 1
-            click.echo(f"[{count}/{total}] {told(record)}", err=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, completed=done)
+    """A bar over records, on stderr."""
+    with bar(total, what, told, done=done, alarming=lambda record: record.status in JUDGED_WRONG) as told_of:
 
         def step(record: Record) -> None:
-            bar.advance(task)
-            bar.update(task, description=f"{what} {record.case.id} {record.implementation}")
-            if record.status in JUDGED_WRONG:
-                bar.console.print(told(record), style="red", highlight=False, soft_wrap=True, markup=False)
+            told_of(record, f"{record.case.id} {record.implementation}")
 
         yield step
 

@@ -48,12 +48,13 @@ class Contender:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all launches of a comparison have in common."""
+    """What all launches of a comparison have in common; `seed` is that of the inputs, `shuffle` that of the order."""
 
     device: str
     folder: Path
     timeout_s: float
     seed: int
+    shuffle: int = 0
     sentinel: bool = True
     launch_s: float = LAUNCH_S
 
@@ -75,7 +76,7 @@ def pinned(device: str, threads: int) -> Setting:
 
 def launch(case: Case, a: Contender, b: Contender, bench: Bench, number: int, phase: Phase) -> Launch:
     """Start every side afresh, call them in rounds of random order, check what was timed. Raises SideFailed."""
-    order = random.Random(f"{bench.seed} {case.id} {phase} {number}")
+    order = random.Random(f"{bench.shuffle} {case.id} {phase} {number}")
     sides = [a, b, *([replace(a, label=f"{a.label} again")] if bench.sentinel else [])]
     with ExitStack() as stack:
         seats = [_Seat(side, bench, stack) for side in sides]

@@ -10,8 +10,6 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 PARTS = 100
-CASE = "b4-h25-s32-d64-full-fp32"
-"""A hundred parts (batch times heads), and about a millisecond in all."""
 
 
 def plain(q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None) -> Tensor:

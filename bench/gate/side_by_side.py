@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from time import perf_counter
 from typing import Protocol
 
@@ -157,7 +158,7 @@ def _timed(case: str, name: str, decision: Decision, upset: str) -> Finding:
         else decision.reason,
         ratio=decision.ratio,
         low=decision.low,
-        high=decision.high,
+        high=decision.high if isfinite(decision.high) else None,
         launches=decision.launches,
     )
 
