@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 STDOUT = Path("-")
+LOG_WIDTH = 180
 ASKABLE = ("new", "missing")
 
 
@@ -137,9 +138,14 @@ def show(judged: "Judgement", judging: Judging) -> None:
     from reports.verdicts import annotations, terminal
 
     stream = sys.stderr if judging.json == STDOUT else sys.stdout
-    terminal.render(judged, Console(file=stream, highlight=False))
+    terminal.render(judged, Console(file=stream, highlight=False, width=_width(stream)))
     for line in annotations.render(judged) if judging.annotations else ():
         click.echo(line, file=stream)
+
+
+def _width(stream: TextIO) -> int | None:
+    """The terminal's own width; room for whole lines where there is no terminal, as in the log of a CI job."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else LOG_WIDTH
 
 
 def _write(judged: "Judgement", judging: Judging) -> None:
