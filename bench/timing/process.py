@@ -132,6 +132,11 @@ class Pool:
             self._workers[name] = Worker(name, self.device, self.folder, self.timeout_s)
         return self._workers[name]
 
+    def enrol(self, label: str, name: str, setting: Setting) -> Worker:
+        """A worker of the implementation `name`, set up so, that goes by `label`."""
+        self._workers[label] = Worker(name, self.device, self.folder, self.timeout_s, setting)
+        return self._workers[label]
+
     @property
     def oracle(self) -> Worker:
         """The worker that runs no implementation: it computes expectations and describes the machine."""
