@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.records.schema import Status
+from bench.scratch import scratch
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
 from bench.timing.worker import PLAIN, Setting, serve
 
@@ -142,9 +142,9 @@ class Pool:
 
 @contextmanager
 def pool(device: str, timeout_s: float) -> Iterator[Pool]:
-    """A pool whose workers and scratch files are gone afterwards."""
-    with TemporaryDirectory(prefix="attnbench-") as folder:
-        workers = Pool(device, Path(folder), timeout_s)
+    """A pool whose workers and scratch files are gone afterwards, also when this process is killed."""
+    with scratch() as folder:
+        workers = Pool(device, folder, timeout_s)
         try:
             yield workers
         finally:
