@@ -105,3 +105,8 @@ def decided(launches: Numbers, rule: Rule) -> tuple[Codes, NDArray[np.int64]]:
         said[waiting] = look(launches[waiting][..., :count], rule)
         used[waiting & (said != OPEN)] = count
     return said, used
+
+
+def beyond(launches: Numbers, rule: Rule) -> NDArray[np.bool_]:
+    """Whether the median of each row is beyond `rule.slower`, slower or faster."""
+    return np.asarray(np.abs(np.median(launches, axis=-1)) > rule.slower)

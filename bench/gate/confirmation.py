@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from bench.gate.bounds import RULE, SAME, Numbers, Rule, location, look
 from bench.gate.decision import Decision, because, checked, conclude, estimate, worded
 from bench.gate.signs import holm, sign_flip_bound, sign_flip_p
@@ -14,7 +16,7 @@ CONFIRMING = tuple(SHARES)
 
 
 def confirm(cases: Mapping[str, Sequence[float]], rule: Rule = RULE) -> dict[str, Decision]:
-    """Verdicts of all flagged cases from their fresh launches; an UNDECIDED one may be given more of them.
+    """Decisions on all flagged cases from their fresh launches; an UNDECIDED one may be given more of them.
 
     Give *all* cases that were flagged each time, the decided ones too with the
     launches they have: the family must neither shrink nor grow. The chance that any case of
@@ -22,11 +24,27 @@ def confirm(cases: Mapping[str, Sequence[float]], rule: Rule = RULE) -> dict[str
     most `rule.alpha`; likewise for IMPROVED. Both follow from the exact sign-flip test and Holm's, for
     launches that are independent and symmetric. Raises as `decide`.
     """
-    launches = {name: checked(values)[: CONFIRMING[-1]] for name, values in cases.items()}
+    said = verdicts(cases, rule)
+    return {name: _decision(said[name], checked(values), rule) for name, values in cases.items()}
+
+
+def verdicts(cases: Mapping[str, Sequence[float]], rule: Rule) -> dict[str, Verdict]:
+    """The verdicts of `confirm`, without their numbers."""
+    launches = {name: checked(values) for name, values in cases.items()}
     slower = holm([_p(values, rule) for values in launches.values()], rule.alpha)
     faster = holm([_p(-values, rule) for values in launches.values()], rule.alpha)
     said = zip(launches.items(), slower, faster, strict=True)
-    return {name: _decision(values, up, down, rule) for (name, values), up, down in said}
+    return {name: _verdict(values, up, down, rule) for (name, values), up, down in said}
+
+
+def _verdict(launches: Numbers, slower: bool, faster: bool, rule: Rule) -> Verdict:
+    if slower:
+        return Verdict.REGRESSED
+    if faster:
+        return Verdict.IMPROVED
+    looks = _looks(launches)
+    same = looks and int(look(np.array(looks[-1][1]), rule)) == SAME
+    return Verdict.UNCHANGED if same else Verdict.UNDECIDED
 
 
 def _looks(launches: Numbers) -> list[tuple[float, list[float]]]:
@@ -39,14 +57,13 @@ def _p(launches: Numbers, rule: Rule) -> float:
     return min([1.0, *(sign_flip_p(values, rule.slower) / share for share, values in _looks(launches))])
 
 
-def _decision(launches: Numbers, slower: bool, faster: bool, rule: Rule) -> Decision:
+def _decision(verdict: Verdict, launches: Numbers, rule: Rule) -> Decision:
     looks = _looks(launches)
     if not looks:
         return estimate(launches.tolist(), rule)
     launches = launches[: len(looks[-1][1])]
-    verdict = Verdict.REGRESSED if slower else Verdict.IMPROVED if faster else Verdict.UNDECIDED
-    if verdict is Verdict.UNDECIDED and int(look(launches, rule)) == SAME:
-        return conclude(Verdict.UNCHANGED, launches, rule)
+    if verdict is Verdict.UNCHANGED:
+        return conclude(verdict, launches, rule)
     low = max(sign_flip_bound(values, share * rule.alpha) for share, values in looks)
     high = min(-sign_flip_bound([-value for value in values], share * rule.alpha) for share, values in looks)
     alone = verdict is Verdict.UNDECIDED and (low > rule.slower or high < -rule.slower)

@@ -6,7 +6,7 @@ from math import exp, inf, isfinite
 
 import numpy as np
 
-from bench.gate.bounds import FASTER, OPEN, RULE, SAME, SLOWER, Numbers, Rule, bounds, decided, location
+from bench.gate.bounds import FASTER, OPEN, RULE, SAME, SLOWER, Numbers, Rule, beyond, bounds, decided, location
 from bench.records.verdict import Verdict
 
 VERDICTS = {
@@ -115,4 +115,4 @@ def estimate(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision:
 def flagged(log_ratios: Sequence[float], rule: Rule = RULE) -> bool:
     """Whether a screened case needs fresh launches: its median is beyond `rule.slower`, slower or faster."""
     launches = checked(log_ratios)
-    return bool(launches.size and abs(np.median(launches)) > rule.slower)
+    return bool(launches.size and beyond(launches, rule))
