@@ -10,6 +10,8 @@ COMMANDS = {
     "run": "check, time, store and report a sweep",
     "sweep": "the cases of a sweep, their cost, and how long a run would take",
     "mask": "what a mask or a layout lets a query see, as a picture",
+    "gate": "did it get worse: judge a stored run by a baseline",
+    "baseline": "runs kept by name, one for each machine",
     "codegen": "what the compiler makes of a Triton kernel for GPUs that aren't here",
     "gate-selfcheck": "how often the gate alarms without cause, and how often it finds a known slowdown",
     "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",

@@ -10,7 +10,7 @@ import click
 
 @contextmanager
 def bar(
-    total: int,
+    total: int | None,
     what: str,
     line: Callable[[Any], str],
     *,
@@ -19,7 +19,8 @@ def bar(
 ) -> Iterator[Callable[[Any, str], None]]:
     """Gives a function to call with each thing that is done, and with the words that stand beside the bar.
 
-    `line` tells one thing in a line; on a terminal only alarming things get one.
+    `line` tells one thing in a line; on a terminal only alarming things get one. A
+    total of None is one that nobody knows.
     """
     if not sys.stderr.isatty():
         count = done
@@ -27,7 +28,7 @@ def bar(
         def plain(thing: object, _words: str) -> None:
             nonlocal count
             count += 1
-            click.echo(f"[{count}/{total}] {line(thing)}", err=True)
+            click.echo(f"[{count}{f'/{total}' if total else ''}] {line(thing)}", err=True)
 
         yield plain
         return

@@ -15,7 +15,7 @@ from bench.cli.sweep_options import sweep_options
 from bench.records.environment import environment
 from bench.records.schema import Environment, Header, Peaks, Record, Status
 from bench.sweeps import Sweep
-from bench.timing.process import Pool, pool
+from bench.timing.process import Pool, Worker, pool
 from bench.timing.status import WorkerFailure
 from bench.timing.worker import Description, Unusable
 
@@ -100,22 +100,49 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
 
     Without a time-out the sweep's own limit holds. Raises UsageError for a name or a device that isn't there.
     """
+    refuse_device(device)
+    refuse_timeout(timeout_s)
+    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
+        found = described(workers.oracle, tuple(dict.fromkeys(names or sweep.implementations)))
+        here = environment_of(workers)
+        chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
+        yield Session(workers, chosen, here)
+
+
+def refuse_device(device: str) -> None:
+    """Raise UsageError for a device that nothing here knows."""
     if device not in DEVICES:
         raise UsageError(f"unknown device {device!r}: there are {' and '.join(DEVICES)}")
+
+
+def refuse_timeout(timeout_s: float | None) -> None:
+    """Raise UsageError for a time limit that isn't above 0."""
     if timeout_s is not None and timeout_s <= 0:
         raise UsageError(f"--timeout must be more than 0 seconds, not {timeout_s:g}")
-    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
-        try:
-            wanted = tuple(dict.fromkeys(names or sweep.implementations))
-            found = workers.oracle.ask("describe", wanted, timeout_s=SET_UP_TIMEOUT_S)
-            facts = workers.oracle.ask("machine", timeout_s=SET_UP_TIMEOUT_S)
-        except WorkerFailure as error:
-            raise UsageError(f"can't look at the implementations: {error}") from error
-        for answer in (*found, facts):
-            if isinstance(answer, Unusable):
-                raise UsageError(answer.message)
-        chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
-        yield Session(workers, chosen, environment(device, facts))
+
+
+def described(worker: Worker, names: tuple[str, ...]) -> tuple[Description, ...]:
+    """What `worker` says of these implementations; of all without a name. Raises UsageError for one that isn't there."""
+    answer = _answered(worker, "describe", names)
+    for one in answer:
+        if isinstance(one, Unusable):
+            raise UsageError(one.message)
+    return tuple(answer)
+
+
+def environment_of(workers: Pool) -> Environment:
+    """The machine. Raises UsageError where the device isn't there."""
+    facts = _answered(workers.oracle, "machine")
+    if isinstance(facts, Unusable):
+        raise UsageError(facts.message)
+    return environment(workers.device, facts)
+
+
+def _answered(worker: Worker, method: str, *arguments: object) -> Any:
+    try:
+        return worker.ask(method, *arguments, timeout_s=SET_UP_TIMEOUT_S)
+    except WorkerFailure as error:
+        raise UsageError(f"can't look at the implementations: {error}") from error
 
 
 def told(record: Record) -> str:

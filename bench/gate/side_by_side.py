@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from time import perf_counter
 from typing import Protocol
 
 from bench.gate.launch import Contender, SideFailed
@@ -58,14 +57,14 @@ class SideBySide:
     take: Take
     keeping: Keeping = field(default_factory=InMemory)
     rule: Rule = RULE
-    until_s: float | None = None
-    """When to stop, on the clock of `perf_counter`."""
+    over: Callable[[], bool] = lambda: False
+    """Whether to stop before the next launch: the time is spent, or somebody asked."""
     decisions: dict[str, Decision] = field(default_factory=dict)
     failures: dict[str, SideFailed] = field(default_factory=dict)
-    out_of_time: bool = False
+    stopped: bool = False
 
     def measure(self) -> Iterator[Launch]:
-        """Take launches until all is decided or the time is over; yields each as it is taken."""
+        """Take launches until all is decided or it is over; yields each as it is taken."""
         standing_out: list[Case] = []
         yield from self._screen(standing_out)
         yield from self._confirm(standing_out)
@@ -81,7 +80,7 @@ class SideBySide:
         waiting = list(self.cases)
         for count in range(1, self.rule.looks[-1] + 1):
             yield from self._reach(waiting, count, "screen")
-            if count not in self.rule.looks or self.out_of_time:
+            if count not in self.rule.looks or self.stopped:
                 continue
             for case in list(waiting):
                 ratios = self.ratios(case, "screen")
@@ -98,7 +97,7 @@ class SideBySide:
         waiting = list(standing_out)
         for count in range(1, CONFIRMING[-1] + 1):
             yield from self._reach(waiting, count, "confirm")
-            if count not in CONFIRMING or self.out_of_time:
+            if count not in CONFIRMING or self.stopped:
                 continue
             family = [case for case in standing_out if case.id not in self.failures]
             decided = confirm({case.id: self.ratios(case, "confirm") for case in family}, self.rule)
@@ -110,8 +109,8 @@ class SideBySide:
         for case in list(waiting):
             if len(self.keeping.launches(case.id, phase)) >= count:
                 continue
-            if self.until_s is not None and perf_counter() >= self.until_s:
-                self.out_of_time = True
+            if self.stopped or self.over():
+                self.stopped = True
                 return
             try:
                 launch = self.take(case, count, phase)

@@ -2,6 +2,7 @@
 
 import torch
 
+from bench.timing.harness import harness
 from impls.registry import installed_version
 
 
@@ -17,6 +18,7 @@ def torch_facts(device: str) -> dict[str, str]:
         "flash-attn": installed_version("flash_attn") or "none",
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
+        "harness": harness(),
     }
     if device == "cpu":
         return facts

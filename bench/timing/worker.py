@@ -26,12 +26,15 @@ class Setting:
     """How a worker's process is set up before it does anything.
 
     `cpus` it is pinned to (none: wherever the system puts it), `threads` torch may use
-    (0: torch's own choice), and variables set in its environment.
+    (0: torch's own choice), variables set in its environment, and the `tree` (called
+    `revision`) whose implementations it runs instead of this checkout's.
     """
 
     cpus: tuple[int, ...] = ()
     threads: int = 0
     variables: tuple[tuple[str, str], ...] = ()
+    tree: Path | None = None
+    revision: str = ""
 
     def take(self) -> None:
         """Set this process up."""
@@ -42,6 +45,10 @@ class Setting:
             import torch
 
             torch.set_num_threads(self.threads)
+        if self.tree is not None:
+            from impls.tree import take
+
+            take(self.tree, self.revision)
 
 
 PLAIN = Setting()
@@ -114,8 +121,10 @@ class Server:
 
     def _implementation(self) -> Any:
         from impls.registry import find, why_unavailable
+        from impls.tree import require_own
 
         found = find(self.name)
+        require_own()
         if reason := why_unavailable(found, self.device):
             raise MissingPackage(reason)
         return found
@@ -242,6 +251,9 @@ class Server:
 
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
+        from impls.tree import require_own
+
+        require_own()
         timer = self.timer
         answer = CloseAnswer(
             peak_bytes=timer.peak_bytes(),
