@@ -66,7 +66,8 @@ class Timer:
         pace = self.warmup_ns[-1]
         if isinstance(self.clock, CudaEventClock) and pace < GRAPH_UNDER_NS and self.case.direction == "fwd":
             self._try_graph(self.clock)
-        self.calls = max(1, round(SAMPLE_NS / max(pace, 1.0)))
+        if pace < WARM_UNDER_NS:  # whole turns: the untimed call is then on other inputs than the first timed one
+            self.calls = INPUT_SETS * max(1, round(SAMPLE_NS / max(pace, 1.0) / INPUT_SETS))
         return pace
 
     def _try_graph(self, events: CudaEventClock) -> None:
@@ -80,7 +81,11 @@ class Timer:
         self.clock = graphs
 
     def sample_ns(self) -> float:
-        """One sample: the mean time of `calls` calls, after one untimed call where calls are short."""
+        """One sample: the mean time of `calls` calls, after one untimed call where calls are short.
+
+        The untimed call is the last of the rotation, as in the rotation before: the first
+        timed call finds in the caches what every other finds.
+        """
         rotation = [next(self._turns) for _ in range(self.calls)]
         if self.warmup_ns[-1] < WARM_UNDER_NS:
             rotation[-1]()
