@@ -113,6 +113,7 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
         for answer in (*found, facts):
             if isinstance(answer, Unusable):
                 raise UsageError(answer.message)
+        workers.uuid = facts.get("uuid", "")
         chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
         yield Session(workers, chosen, environment(device, facts))
 
