@@ -125,6 +125,7 @@ class Pool:
 
     def __init__(self, device: str, folder: Path, timeout_s: float) -> None:
         self.device, self.folder, self.timeout_s = device, folder, timeout_s
+        self.uuid = ""  # of the GPU, once a worker has told it
         self._workers: dict[str, Worker] = {}
 
     def worker(self, name: str) -> Worker:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from bench.records.schema import Agreement, Comparison, Peaks
+from bench.timing.device import Device
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
@@ -118,6 +119,7 @@ class Server:
         self.oracle = Oracle(folder, device)
         self.timer: Any = None
         self._spread = bytearray()
+        self.accelerator: Device | None = None  # a device in place of torch's own
 
     def _implementation(self) -> Any:
         from impls.registry import find, why_unavailable
@@ -213,6 +215,7 @@ class Server:
             properties=chosen,
             surroundings=not one.compiled,
         )
+        self._give_back()
         timed = self.device not in one.never_timed
         return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
@@ -225,7 +228,7 @@ class Server:
         self._spread = bytearray(spread_bytes)
         if self.timer is not None:  # the case before ended while it was sampled
             self.timer.close()
-        self.timer = Timer(self._implementation(), case, self.oracle, seed)
+        self.timer = Timer(self._implementation(), case, self.oracle, seed, self.accelerator)
         pace = self.timer.warm_up()
         clock, one = self.timer.clock, self._implementation()
         tuned = "; ".join(f"{kind}: {choice}" for kind, choice in (one.tuned() if one.tuned else {}).items())
@@ -264,7 +267,15 @@ class Server:
         )
         self.timer.close()
         self.timer = None
+        self._give_back()
         return answer
+
+    def _give_back(self) -> None:
+        """Return memory that torch keeps for later to the device: the workers of the others need it."""
+        from bench.timing.device import device_of
+
+        if device := self.accelerator or device_of(self.device):
+            device.empty_cache()
 
 
 def serve(
