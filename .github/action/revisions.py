@@ -12,7 +12,6 @@ variables; sets the outputs `base` and `head`, full commit hashes.
 import base64
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from workflow import refuse, set_output, with_git_settings
@@ -108,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
