@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 from filelock import FileLock, Timeout
 
+from bench.records.files import write_whole
 from bench.records.schema import SCHEMA, Header, Record, Run, as_json
 
 if TYPE_CHECKING:
@@ -113,6 +114,17 @@ class RunWriter:
 
 def _cannot_write(folder: Path, error: OSError) -> StoreError:
     return StoreError(f"can't write to {folder}: {error.strerror}; give another folder with --out")
+
+
+def write_run(run: Run, folder: Path) -> Path:
+    """Write a whole run into `folder` in one step; the file. Raises StoreError where that fails."""
+    file = folder / RUN_FILE
+    lines = [as_json(run.header), *(as_json(record) for record in run.records)]
+    try:
+        write_whole(file, b"\n".join(lines) + b"\n")
+    except OSError as error:
+        raise StoreError(f"can't write {file}: {error.strerror}") from error
+    return file
 
 
 def run_file(path: Path) -> Path:
