@@ -46,7 +46,7 @@ def in_repository(name: str) -> str:
 
 def command(report: Path) -> list[str]:
     """The call of ``bench compare``; every word is an argument of its own, none goes through a shell."""
-    words = [sys.executable, "-P", "-m", "bench", "compare", os.environ["BASE"], os.environ["HEAD"]]
+    words = [sys.executable, "-m", "bench", "compare", os.environ["BASE"], os.environ["HEAD"]]
     words += ["--repo", os.environ["REPOSITORY"], "--out", str(report / "run")]
     for name in REPEATED:
         words += [word for entry in lines(value(name)) for word in (f"--{name}", entry)]

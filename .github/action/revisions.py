@@ -53,11 +53,11 @@ class Repository:
         return [line.split()[1] for line in header.splitlines() if line.startswith("parent ")]
 
     def _known(self, revision: str) -> str:
-        return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        return self.git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
 
     def _fetch(self, revision: str) -> None:
         """Fetch one commit without its history, as the checkout is set up; then with the token."""
-        fetch = ("fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", "origin", revision)
+        fetch = ("fetch", "--quiet", "--no-tags", "--depth=1", "origin", revision)
         try:
             self.git(*fetch)
         except subprocess.CalledProcessError as first:

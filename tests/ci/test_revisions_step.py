@@ -82,6 +82,12 @@ def test_a_base_that_is_not_there_is_refused(resolve, runner, bad):
     assert not list(runner.folder.rglob("pwned"))
 
 
+def test_a_checkout_that_belongs_to_another_user_is_read(resolve, runner):
+    done = resolve("refs/heads/main", INPUT_BASE="HEAD", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert done.returncode == 0, done.stdout
+    assert runner.outputs["base"] == runner.outputs["head"]
+
+
 def test_the_token_is_tried_second_and_never_printed(resolve, runner, tmp_path):
     log = tmp_path / "git.log"
     fake = tmp_path / "fakebin" / "git"
