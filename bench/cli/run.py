@@ -19,11 +19,12 @@ from bench.cli.session import (
 )
 from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from bench.cli.sweep_options import chosen_sweep
-from bench.life import Settings, Spent
+from bench.life import Settings
 from bench.records.schema import Run
 from bench.records.store import RunWriter, StoreError, read_run, run_file
 from bench.refine import refine
 from bench.run import run_sweep
+from bench.spent import Spent, since_start_s
 from bench.sweeps import Sweep
 from bench.timing.process import start_server
 from bench.timing.rounds import Effort
@@ -86,7 +87,7 @@ def command(
     run = read_run(folder)
     for damage in run.damaged:
         click.echo(f"skipped a damaged line of {folder}: {damage}", err=True)
-    _show(run, folder, reference, spent, perf_counter() - started)
+    _show(run, folder, reference, spent)
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
 
 
@@ -143,7 +144,7 @@ def _refined(
     return bool(stop)
 
 
-def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: float) -> None:
+def _show(run: Run, folder: Path, reference: str | None, spent: Spent) -> None:
     """The table, what is wrong, where the time went, and the path of the report last."""
     from rich.console import Console
 
@@ -156,13 +157,8 @@ def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: f
     report = folder / "report.html"
     start = perf_counter()
     write_report([run], report, reference_implementation=reference)
-    reporting_s = perf_counter() - start
+    spent.reporting_s = perf_counter() - start
     for line in verdict_lines(run.records, device):
         click.echo(line)
-    rest_s = wall_s - spent.expecting_s - spent.checking_s - spent.timing_s
-    click.echo(
-        f"{wall_s:.1f} s: oracle {spent.expecting_s:.1f} s, checks {spent.checking_s:.1f} s, "
-        f"timing {spent.timing_s:.1f} s, report {reporting_s:.1f} s, start-up and the rest {rest_s:.1f} s",
-        err=True,
-    )
+    click.echo(spent.told(since_start_s()), err=True)
     click.echo(f"report: {report}")

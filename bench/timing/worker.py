@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import psutil
@@ -87,9 +88,10 @@ class CheckAnswer:
 
 @dataclass(frozen=True)
 class OpenAnswer:
-    """A case is ready to be sampled."""
+    """A case is ready to be sampled; `warming_s` went into the warm-ups."""
 
     pace_ns: float
+    warming_s: float
     calls: int
     warmup_ns: tuple[float, ...]
     clock: str
@@ -229,13 +231,15 @@ class Server:
         if self.timer is not None:  # the case before ended while it was sampled
             self.timer.close()
         self.timer = Timer(self._implementation(), case, self.oracle, seed, self.accelerator)
+        start = perf_counter()
         pace = self.timer.warm_up()
+        warming_s = perf_counter() - start
         clock, one = self.timer.clock, self._implementation()
         tuned = "; ".join(f"{kind}: {choice}" for kind, choice in (one.tuned() if one.tuned else {}).items())
         note = "; ".join(words for words in (self.timer.note, f"tuned to {tuned}" if tuned else "") if words)
         threads = torch.get_num_threads() if self.device == "cpu" else 0
         return OpenAnswer(
-            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, note
+            pace, warming_s, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, note
         )
 
     def sample(self) -> float:
