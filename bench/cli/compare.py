@@ -33,6 +33,7 @@ from bench.records.schema import Environment
 from bench.sweeps import Sweep
 from bench.timing.process import Pool
 from bench.timing.process import pool as workers
+from bench.timing.worker import Setting
 
 if TYPE_CHECKING:
     from bench.gate.compare import Sides
@@ -49,6 +50,7 @@ Examples:
 """
 A, B = "A", "B"
 JOURNAL = "launches.jsonl"
+COMMAND = ("python", "-m", "bench", "compare")
 
 
 @click.command(epilog=EXAMPLES)
@@ -103,6 +105,8 @@ def command(
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
+    from bench.gate.launch import pinned
+
     started = perf_counter()
     refuse_device(device)
     refuse_timeout(timeout_s)
@@ -116,11 +120,20 @@ def command(
     folder = out or Path(f"runs/{datetime.now():%Y%m%d-%H%M%S}-compare")  # noqa: DTZ005 - a name for its user
     limit_s = timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S
     with ExitStack() as stack:
+        options = {
+            "--impl": implementation,
+            "--repo": str(repo) if repo else None,
+            "--setup": setup,
+            "--device": device if device != "cpu" else None,
+            "--threads": str(threads) if threads != 1 else None,
+            "--seed": str(seed) if seed else None,
+        }
+        words = (*COMMAND, baseline, candidate, *_words(options))
         if implementation is None:
-            sides = _implementations(baseline, candidate, device, threads)
+            sides = _implementations(baseline, candidate, pinned(device, threads), words)
         else:
             trees = stack.enter_context(_checked_out(repo or Path(), (baseline, candidate), setup or ""))
-            sides = _revisions(trees, implementation, device, threads)
+            sides = _revisions(trees, implementation, pinned(device, threads), words)
         pool = stack.enter_context(workers(device, limit_s))
         judgement, interrupted = _compare(sides, sweep, pool, seed, folder / JOURNAL, until_s, resume=resume)
     click.echo(f"launches: {folder / JOURNAL}", err=True)
@@ -128,6 +141,11 @@ def command(
         click.echo(f"stopped; go on with --out {folder} --resume", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
     finish(judgement, judging)
+
+
+def _words(options: dict[str, str | None]) -> list[str]:
+    """The options that were given, as words of a command."""
+    return [word for name, value in options.items() if value is not None for word in (name, value)]
 
 
 def _refuse_threads(threads: int) -> None:
@@ -150,34 +168,32 @@ def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterato
         raise UsageError(str(error)) from error
 
 
-def _implementations(baseline: str, candidate: str, device: str, threads: int) -> "Sides":
+def _implementations(baseline: str, candidate: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """Two implementations of this checkout or the user's own."""
     from bench.gate.compare import Sides
-    from bench.gate.launch import Contender, pinned
+    from bench.gate.launch import Contender
     from bench.records.launch import Side
 
-    setting = pinned(device, threads)
     a, b = (Contender(label, name, name, setting) for label, name in ((A, baseline), (B, candidate)))
     notes = ("A and B are the same: any difference is a false alarm (A/A)",) if baseline == candidate else ()
     kept = (Side(implementation=baseline), Side(implementation=candidate))
-    return Sides(a, b, kept, candidate, notes)
+    return Sides(a, b, kept, candidate, words, notes)
 
 
-def _revisions(trees: "tuple[Tree, ...]", implementation: str, device: str, threads: int) -> "Sides":
+def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """One implementation at two revisions."""
     from bench.gate.compare import Sides
-    from bench.gate.launch import Contender, pinned
+    from bench.gate.launch import Contender
 
     if reason := next((why for tree in trees if (why := tree.why_not(implementation))), None):
         raise UsageError(reason)
-    setting = pinned(device, threads)
     a, b = (
         Contender(label, implementation, tree.name, tree.setting(setting))
         for label, tree in zip((A, B), trees, strict=True)
     )
     first, second = trees
     notes = (*first.notes, *second.notes)
-    return Sides(a, b, (first.side(implementation), second.side(implementation)), implementation, notes)
+    return Sides(a, b, (first.side(implementation), second.side(implementation)), implementation, words, notes)
 
 
 def _compare(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from shlex import join
 
 import msgspec
 
@@ -24,12 +25,16 @@ ONE_SAMPLE = Effort(budget_s=0.0, at_least=1, at_most=1)
 
 @dataclass(frozen=True)
 class Sides:
-    """What is compared: both contenders, what a journal keeps of them, their name in findings, and notes."""
+    """What is compared: both contenders, what a journal keeps of them, their name in findings, and notes.
+
+    `words` are the command that compares them, without its cases.
+    """
 
     a: Contender
     b: Contender
     kept: tuple[Side, Side]
     name: str
+    words: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
     def enrol(self, pool: Pool) -> None:
@@ -71,7 +76,10 @@ def side_by_side(
 
 def judge(sides: Sides, pairs: Pairs, measured: SideBySide) -> Judgement:
     """Every finding, and what a reader must know beside them."""
-    findings = [*measured.findings(sides.name, sides.a), *_beside(pairs)]
+    findings = [
+        msgspec.structs.replace(one, repeat=join([*sides.words, "--case", one.case]))
+        for one in (*measured.findings(sides.name, sides.a), *_beside(pairs))
+    ]
     notes = (*sides.notes, *_notes(measured, pairs))
     return Judgement(
         baseline=sides.a.title,
