@@ -17,8 +17,9 @@ from bench.sweeps import Sweep
 from bench.timing.process import Pool, pool
 from bench.timing.status import WorkerFailure
 from bench.timing.worker import Description, Unusable
+from impls.contract import ANY_DEVICE
 
-DEVICES = ("cpu", "cuda")
+DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."
 SET_UP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 120.0
 EXIT_USAGE = 2
@@ -44,7 +45,7 @@ def common_options(command: F) -> F:
             help="Seconds a step of a case may take. [default: the sweep's, or 120]",
         ),
         click.option("--seed", default=0, show_default=True, help="Seed of the inputs and of the order."),
-        click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
+        click.option("--device", default="cpu", show_default=True, help=DEVICE_HELP),
         click.option(
             "--impl",
             "names",
@@ -99,8 +100,8 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
 
     Without a time-out the sweep's own limit holds. Raises UsageError for a name or a device that isn't there.
     """
-    if device not in DEVICES:
-        raise UsageError(f"unknown device {device!r}: there are {' and '.join(DEVICES)}")
+    if device not in ANY_DEVICE:
+        raise UsageError(f"unknown device {device!r}: there are {', '.join(ANY_DEVICE)}")
     if timeout_s is not None and timeout_s <= 0:
         raise UsageError(f"--timeout must be more than 0 seconds, not {timeout_s:g}")
     with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
