@@ -10,10 +10,14 @@ COMMANDS = {
     "run": "check, time, store and report a sweep",
     "sweep": "the cases of a sweep, their cost, and how long a run would take",
     "mask": "what a mask or a layout lets a query see, as a picture",
+    "gate": "did it get worse: judge a stored run by a baseline",
+    "baseline": "runs kept by name, one for each machine",
     "codegen": "what the compiler makes of a Triton kernel for GPUs that aren't here",
+    "compare": "two implementations, or two git revisions, side by side: is B slower, or wrong?",
+    "gate-selfcheck": "how often the gate alarms without cause, and how often it finds a known slowdown",
     "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",
 }
-"""Every command and what it does; the file of the same name in bench/cli holds it."""
+"""Every command and what it does; the file of the same name in bench/cli holds it (`_` for `-`)."""
 
 
 class LazyGroup(click.Group):
@@ -25,7 +29,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"bench.cli.{cmd_name}")
+        module = importlib.import_module(f"bench.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -7,6 +7,7 @@ from time import perf_counter
 import msgspec
 
 from bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
+from bench.spent import Spent
 from bench.timing.conditions import Watch
 from bench.timing.process import Pool
 from bench.timing.rounds import Contestant, Effort, contest
@@ -35,15 +36,6 @@ class Settings:
     effort: Effort = field(default_factory=Effort)
     remeasure: int = 1
     peaks: Callable[[bool], Peaks] | None = None
-
-
-@dataclass
-class Spent:
-    """Where the wall time of a run went, in seconds."""
-
-    expecting_s: float = 0.0
-    checking_s: float = 0.0
-    timing_s: float = 0.0
 
 
 class Life:
@@ -87,11 +79,13 @@ class Life:
         """Prepare for sampling; a record where that fails."""
         worker, start = self.pool.worker(record.implementation), perf_counter()
         try:
-            self.ready[record.implementation] = worker.ask("open", self.case, self.settings.seed)
+            ready = self.ready[record.implementation] = worker.ask("open", self.case, self.settings.seed)
+            self.spent.timed_s += ready.warming_s
+            self.spent.inputs_s -= ready.warming_s
         except WorkerFailure as error:
             return self.record(record.implementation, error=error)
         finally:
-            self.spent.timing_s += perf_counter() - start
+            self.spent.inputs_s += perf_counter() - start
         prior = self.prior[record.implementation].samples_ns if record.implementation in self.prior else ()
         return Contestant(record.implementation, lambda: float(worker.ask("sample")), prior)
 
@@ -112,13 +106,21 @@ class Life:
             watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
             stopped = list(contest(opened, self.settings.effort, self.settings.seed))
             self.conditions = watch.conditions()
-            self.spent.timing_s += sum(contestant.spent_s for contestant in stopped)
+            self._account(stopped)
             ended += [contestant for contestant in stopped if contestant.error is not None]
             right = [contestant for contestant in stopped if contestant.error is None]
             if not right or not self.conditions.disturbance:
                 break
             opened = [contestant.again() for contestant in right]
         return ended + right
+
+    def _account(self, stopped: Sequence[Contestant]) -> None:
+        """Count what a contest took: its timed calls, and what lay between them."""
+        for contestant in stopped:
+            sampled_ns = sum(contestant.samples_ns[len(contestant.prior_ns) :])
+            timed_s = sampled_ns * self.ready[contestant.name].calls / 1e9
+            self.spent.timed_s += timed_s
+            self.spent.between_s += contestant.spent_s - timed_s
 
     def finish(self, contestant: Contestant) -> Record:
         """Check what was timed once more, and make the record."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 from itertools import groupby
 from time import perf_counter
 
-from bench.life import Life, Settings, Spent
+from bench.life import Life, Settings
 from bench.records.schema import Measurement, Record
+from bench.spent import Spent
 from bench.timing.process import Pool
 from bench.timing.rounds import half_width
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.life import Life, Settings, Spent
+from bench.life import Life, Settings
 from bench.records.schema import Record, Status
+from bench.spent import Spent
 from bench.timing.process import Pool
 from impls.contract import Case
 

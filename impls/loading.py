@@ -1,8 +1,9 @@
 """A user's Python file as a module: the one place where a stranger's code is imported. No torch."""
 
+import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
@@ -13,23 +14,46 @@ class UserFileError(ValueError):
     """A file is not there or does not import; the message says why."""
 
 
-def load_module(path: Path) -> ModuleType:
-    """`path` as a module; its folder is importable while it loads, and only then. Raises UserFileError."""
+def is_user_file(name: str) -> bool:
+    """Whether `name` has the form ``FILE.py:FUNCTION`` (or forgets the function)."""
+    return ".py:" in name or name.endswith(".py")
+
+
+def load_module(path: Path, importable: Sequence[Path] = ()) -> ModuleType:
+    """`path` as a module; its folder is importable while it loads, and only then. Raises UserFileError.
+
+    So are the folders `importable`, after its own.
+    """
     spec = importlib.util.spec_from_file_location(f"attnbench_user_{path.stem}", path.resolve())
     if spec is None or spec.loader is None or not path.is_file():
         raise UserFileError(f"there is no Python file {path}")
     module = importlib.util.module_from_spec(spec)
-    with _importable(path.resolve().parent):
+    with _importable(path.resolve().parent, *importable), _strange(path):
         sys.modules[spec.name] = module  # dataclasses and Triton look a module up by name
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # a stranger's file may raise anything; it becomes one clear line
+        except BaseException:
             del sys.modules[spec.name]
-            words = " ".join(str(error).split())
-            raise UserFileError(
-                f"{path} does not import: {type(error).__name__}: {words}{_where(path, error)}"
-            ) from error
+            raise
     return module
+
+
+def import_module(name: str, path: Path) -> ModuleType:
+    """The module `name`, whose file is `path`, of a tree that this checkout knows nothing of. Raises UserFileError."""
+    with _strange(path):
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _strange(path: Path) -> Iterator[None]:
+    """Whatever the code of `path` raises becomes one clear line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:  # a stranger's file may raise anything
+        words = " ".join(str(error).split())
+        raise UserFileError(
+            f"{path} does not import: {type(error).__name__}: {words}{_where(path, error)}"
+        ) from error
 
 
 def _where(path: Path, error: BaseException) -> str:
@@ -39,9 +63,11 @@ def _where(path: Path, error: BaseException) -> str:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
+def _importable(*folders: Path) -> Iterator[None]:
+    before = list(map(str, folders))
+    sys.path[:0] = before
     try:
         yield
     finally:
-        sys.path.remove(str(folder))
+        for folder in before:
+            sys.path.remove(folder)

@@ -21,13 +21,15 @@ from types import ModuleType
 
 from packaging.specifiers import SpecifierSet
 
+import impls
 from impls.contract import Call, Implementation, Inputs, Refusal, Requirement
-from impls.loading import UserFileError, load_module
-from impls.user_file import is_user_file, load_user_file
+from impls.loading import UserFileError, import_module, is_user_file, load_module
+from impls.tree import HARNESS, taken
+from impls.user_file import load_user_file
 
 EXTRA_FOLDERS = "ATTNBENCH_IMPLS"
 IMPORT_TIMEOUT_S = 60.0
-NOT_IMPLEMENTATIONS = frozenset({"__init__", "loading", "registry", "reference", "tensors", "user_file"})
+NOT_IMPLEMENTATIONS = HARNESS | {"__init__"}
 
 
 class UnknownImplementation(ValueError):
@@ -35,10 +37,13 @@ class UnknownImplementation(ValueError):
 
 
 def files() -> list[Path]:
-    """The files of implementations: this folder's, sorted, then those of the extra folders."""
-    extra = [folder for folder in os.environ.get(EXTRA_FOLDERS, "").split(os.pathsep) if folder]
+    """The files of implementations: this folder's, sorted, then those of the extra folders.
+
+    Where this process took another tree, they are the tree's alone: an extra folder would be the same on both sides.
+    """
+    named = "" if taken() else os.environ.get(EXTRA_FOLDERS, "")
     found: list[Path] = []
-    for folder in (Path(__file__).parent, *map(Path, extra)):
+    for folder in map(Path, (*impls.__path__, *(folder for folder in named.split(os.pathsep) if folder))):
         found += sorted(path for path in folder.glob("*.py") if path.stem not in NOT_IMPLEMENTATIONS)
     return found
 
@@ -60,7 +65,7 @@ def _exported(path: Path) -> tuple[Implementation, ...]:
     try:
         module = _module(path)
     except (ImportError, SyntaxError, UserFileError) as error:
-        return (_broken(path, f"{path.name}: {error}"),)
+        return (_broken(path, f"{_of_tree()}{path.name}: {error}"),)
     exported = getattr(module, "IMPLS", None) or (getattr(module, "IMPL", None),)
     if not all(isinstance(one, Implementation) for one in exported):
         return (_broken(path, f"{path} exports neither IMPL nor IMPLS"),)
@@ -68,9 +73,16 @@ def _exported(path: Path) -> tuple[Implementation, ...]:
 
 
 def _module(path: Path) -> ModuleType:
-    if path.parent == Path(__file__).parent:
-        return importlib.import_module(f"impls.{path.stem}")
-    return load_module(path)
+    if str(path.parent) not in impls.__path__:
+        return load_module(path)
+    name = f"impls.{path.stem}"
+    return import_module(name, path) if taken() else importlib.import_module(name)
+
+
+def _of_tree() -> str:
+    """Whose file it is, where that is another tree's."""
+    tree = taken()
+    return f"{tree.label}, with this checkout's contract: " if tree else ""
 
 
 def _broken(path: Path, reason: str) -> Implementation:
@@ -90,8 +102,10 @@ def find(name: str) -> Implementation:
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    offer = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
-    raise UnknownImplementation(f"unknown implementation {name!r}: {offer} (or FILE.py:FUNCTION)")
+    offer = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
+    tree = taken()
+    where = f" in {tree.label}" if tree else ""
+    raise UnknownImplementation(f"unknown implementation {name!r}{where}: {offer} (or FILE.py:FUNCTION)")
 
 
 def why_unavailable(implementation: Implementation, device: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 from impls.contract import ANY_DEVICE, Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
 from impls.loading import UserFileError, load_module
 from impls.tensors import visible
+from impls.tree import taken
 
 ALWAYS = frozenset({"gqa", "q_len != kv_len", "v_head_dim", "strided", "backward"})
 """What positional q, k and v alone express; a kernel that can't do it is wrong or raises, not unsupported."""
@@ -38,20 +39,16 @@ PARAMETERS: dict[str, frozenset[str]] = {
 """Keyword parameters that are understood, and the features that each stands for."""
 
 
-def is_user_file(name: str) -> bool:
-    """Whether `name` has the form ``FILE.py:FUNCTION`` (or forgets the function)."""
-    return ".py:" in name or name.endswith(".py")
-
-
 def load_user_file(name: str) -> Implementation:
-    """The function that `name` names, as an implementation called `name`."""
+    """The function that `name` names, as an implementation called `name`; in a tree, relative to its root."""
     path_text, _, function_name = name.rpartition(":") if ".py:" in name else (name, "", "")
-    path = Path(path_text)
+    tree = taken()
+    path = tree.path / path_text if tree else Path(path_text)
     if not function_name:
         raise UserFileError(f"{name}: name the function as well, as in {name}:attention")
     if not path.is_file():
         raise UserFileError(f"{name}: there is no file {path}")
-    module = load_module(path)
+    module = load_module(path, tree.importable if tree else ())
     function = getattr(module, function_name, None)
     if function is None:
         offered = [n for n, value in vars(module).items() if inspect.isfunction(value) and not n.startswith("_")]

@@ -1,5 +1,7 @@
 """One output against its target: errors, budgets, where it is worst."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -21,7 +23,7 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
     expected = target.expected
     error = absolute_error(judged, expected)
     place = int(error.argmax()) if error.numel() else 0
-    here = tuple(int(i) for i in torch.unravel_index(torch.tensor(place), error.shape))
+    here = unravelled(place, error.shape)
     index = list(here)
     if rows is not None:
         index[2] = int(rows[index[2]])
@@ -41,6 +43,18 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
         judged=error.numel(),
         outside=int((error > target.max_budget).sum()) if largest > target.max_budget else 0,
     )
+
+
+def unravelled(place: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The index of element `place` in row-major order.
+
+    ``torch.unravel_index`` does the same and loads sympy for it, 0.3 s in each process.
+    """
+    index = []
+    for size in reversed(shape):
+        place, here = divmod(place, size)
+        index.append(here)
+    return tuple(reversed(index))
 
 
 def absolute_error(judged: Tensor, expected: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A call with its side effects: what it changed, kept, aliased or left unwritten."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -182,11 +183,22 @@ def _random_state(call: Call, kept: Tensor, second: Outputs, *, drew: bool) -> C
     return verdict("random state", "the call drew from, or set, torch's global random state" if drew else "")
 
 
+def _set_deterministic(mode: int) -> None:
+    """Put torch's deterministic mode back (0 off, 1 warns, 2 raises), and Inductor's own where that is loaded.
+
+    ``torch.use_deterministic_algorithms`` would load Inductor for it, 0.5 s in each process.
+    """
+    if "torch._inductor" in sys.modules:
+        torch.use_deterministic_algorithms(mode > 0, warn_only=mode == 1)
+    else:
+        torch.set_deterministic_debug_mode(mode)
+
+
 _STATE: dict[str, tuple[Callable[[], object], Callable[..., object]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
-    "deterministic algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "deterministic algorithms": (torch.get_deterministic_debug_mode, _set_deterministic),
     "float32 matmul precision": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
 }
 """Settings of the process that no kernel may leave changed: how each is read and put back."""

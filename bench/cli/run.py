@@ -1,8 +1,5 @@
 """``run``: check, time, store, report."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +7,7 @@ from time import perf_counter
 import click
 
 from bench.agreement.families import FAMILIES
+from bench.cli.peaking import Peaking
 from bench.cli.session import (
     Session,
     UsageError,
@@ -19,13 +17,16 @@ from bench.cli.session import (
     session,
     verdict_lines,
 )
+from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from bench.cli.sweep_options import chosen_sweep
-from bench.life import Settings, Spent
-from bench.records.schema import Peaks, Run
+from bench.life import Settings
+from bench.records.schema import Run
 from bench.records.store import RunWriter, StoreError, read_run, run_file
 from bench.refine import refine
 from bench.run import run_sweep
+from bench.spent import Spent, since_start_s
 from bench.sweeps import Sweep
+from bench.timing.process import start_server
 from bench.timing.rounds import Effort
 
 EXAMPLES = """\b
@@ -34,8 +35,6 @@ Examples:
   python -m bench run --sweep quick --impl sdpa_flash --impl my_kernel.py:attention --out runs/mine
   python -m bench run --sweep full --out runs/full --resume
 """
-
-EXIT_INTERRUPTED = 130
 
 
 @click.command(epilog=EXAMPLES)
@@ -72,13 +71,15 @@ def command(
     if resume and not out:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user
-    until_s = started + _seconds(time_budget) if time_budget else None
+    until_s = started + seconds_of(time_budget) if time_budget else None
     effort = Effort(interval=interval / 100, budget_s=budget_s)
     spent = Spent()
+    start_server()
+    _load_reports()
     if resume and not run_file(folder).exists():
         click.echo(f"nothing to resume in {folder}: starting anew", err=True)
     with session(names, device, sweep, timeout_s) as here:
-        peaks = Peaking(here, sweep)
+        peaks = Peaking(here.pool, here.environment, sweep)
         settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, peaks=peaks)
         if reference is not None and reference not in here.names:
             raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
@@ -86,31 +87,14 @@ def command(
     run = read_run(folder)
     for damage in run.damaged:
         click.echo(f"skipped a damaged line of {folder}: {damage}", err=True)
-    _show(run, folder, reference, spent, perf_counter() - started)
+    _show(run, folder, reference, spent)
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
 
 
-class Peaking:
-    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
-
-    def __init__(self, here: Session, sweep: Sweep) -> None:
-        self.here, self.dtypes = here, tuple(sorted({case.dtype for case in sweep.cases}))
-        self.known: Peaks | None = None
-
-    def __call__(self, again: bool) -> Peaks:
-        """The peaks; with `again`, the better of those and of a new measurement."""
-        if self.known is None or again:
-            self.known = self.here.pool.oracle.ask("peaks", self.here.environment, self.dtypes, again)
-        return self.known
-
-
-def _seconds(text: str) -> float:
-    from bench.sweeps.limits import seconds
-
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise UsageError(f"--time-budget {text!r}: {error}") from error
+def _load_reports() -> None:
+    """Import what the end of a run needs while the fork server imports torch."""
+    import reports.html
+    import reports.terminal  # noqa: F401 - imported for its effect, as is reports.html
 
 
 def _run(
@@ -127,7 +111,7 @@ def _run(
     assert settings.peaks is not None, "a run that times knows its peaks"
     try:
         with (
-            stopping() as stop,
+            stopping("record") as stop,
             RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
         ):
             total = len(sweep.cases) * len(here.names)
@@ -160,25 +144,7 @@ def _refined(
     return bool(stop)
 
 
-@contextmanager
-def stopping() -> Iterator[list[int]]:
-    """A list that Ctrl-C fills: the record in hand is finished first; a second Ctrl-C ends at once."""
-    asked: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        click.echo("stopping after the record in hand (Ctrl-C again to stop at once)", err=True)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: float) -> None:
+def _show(run: Run, folder: Path, reference: str | None, spent: Spent) -> None:
     """The table, what is wrong, where the time went, and the path of the report last."""
     from rich.console import Console
 
@@ -191,13 +157,8 @@ def _show(run: Run, folder: Path, reference: str | None, spent: Spent, wall_s: f
     report = folder / "report.html"
     start = perf_counter()
     write_report([run], report, reference_implementation=reference)
-    reporting_s = perf_counter() - start
+    spent.reporting_s = perf_counter() - start
     for line in verdict_lines(run.records, device):
         click.echo(line)
-    rest_s = wall_s - spent.expecting_s - spent.checking_s - spent.timing_s
-    click.echo(
-        f"{wall_s:.1f} s: oracle {spent.expecting_s:.1f} s, checks {spent.checking_s:.1f} s, "
-        f"timing {spent.timing_s:.1f} s, report {reporting_s:.1f} s, start-up and the rest {rest_s:.1f} s",
-        err=True,
-    )
+    click.echo(spent.told(since_start_s()), err=True)
     click.echo(f"report: {report}")

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
+from bench.cli.progress import bar
 from bench.cli.sweep_options import sweep_options
 from bench.records.environment import environment
 from bench.records.schema import Environment, Header, Peaks, Record, Status
 from bench.sweeps import Sweep
-from bench.timing.process import Pool, pool
+from bench.timing.process import Pool, Worker, pool
 from bench.timing.status import WorkerFailure
 from bench.timing.worker import Description, Unusable
 from impls.contract import ANY_DEVICE
@@ -100,23 +101,50 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
 
     Without a time-out the sweep's own limit holds. Raises UsageError for a name or a device that isn't there.
     """
+    refuse_device(device)
+    refuse_timeout(timeout_s)
+    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
+        found = described(workers.oracle, tuple(dict.fromkeys(names or sweep.implementations)))
+        here = environment_of(workers)
+        chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
+        yield Session(workers, chosen, here)
+
+
+def refuse_device(device: str) -> None:
+    """Raise UsageError for a device that nothing here knows."""
     if device not in ANY_DEVICE:
         raise UsageError(f"unknown device {device!r}: there are {', '.join(ANY_DEVICE)}")
+
+
+def refuse_timeout(timeout_s: float | None) -> None:
+    """Raise UsageError for a time limit that isn't above 0."""
     if timeout_s is not None and timeout_s <= 0:
         raise UsageError(f"--timeout must be more than 0 seconds, not {timeout_s:g}")
-    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
-        try:
-            wanted = tuple(dict.fromkeys(names or sweep.implementations))
-            found = workers.oracle.ask("describe", wanted, timeout_s=SET_UP_TIMEOUT_S)
-            facts = workers.oracle.ask("machine", timeout_s=SET_UP_TIMEOUT_S)
-        except WorkerFailure as error:
-            raise UsageError(f"can't look at the implementations: {error}") from error
-        for answer in (*found, facts):
-            if isinstance(answer, Unusable):
-                raise UsageError(answer.message)
-        workers.uuid = facts.get("uuid", "")
-        chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
-        yield Session(workers, chosen, environment(device, facts))
+
+
+def described(worker: Worker, names: tuple[str, ...]) -> tuple[Description, ...]:
+    """What `worker` says of these implementations; of all without a name. Raises UsageError for one that isn't there."""
+    answer = _answered(worker, "describe", names)
+    for one in answer:
+        if isinstance(one, Unusable):
+            raise UsageError(one.message)
+    return tuple(answer)
+
+
+def environment_of(workers: Pool) -> Environment:
+    """The machine. Raises UsageError where the device isn't there."""
+    facts = _answered(workers.oracle, "machine")
+    if isinstance(facts, Unusable):
+        raise UsageError(facts.message)
+    workers.uuid = facts.get("uuid", "")
+    return environment(workers.device, facts)
+
+
+def _answered(worker: Worker, method: str, *arguments: object) -> Any:
+    try:
+        return worker.ask(method, *arguments, timeout_s=SET_UP_TIMEOUT_S)
+    except WorkerFailure as error:
+        raise UsageError(f"can't look at the implementations: {error}") from error
 
 
 def told(record: Record) -> str:
@@ -131,44 +159,11 @@ def told(record: Record) -> str:
 
 @contextmanager
 def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
-    """A bar with the time left on a terminal, plain lines otherwise; both on stderr."""
-    if not sys.stderr.isatty():
-        count = done
-
-        def line(record: Record) -> None:
-            nonlocal count
-            count += 1
-            click.echo(f"[{count}/{total}] {told(record)}", err=True)
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, completed=done)
+    """A bar over records, on stderr."""
+    with bar(total, what, told, done=done, alarming=lambda record: record.status in JUDGED_WRONG) as told_of:
 
         def step(record: Record) -> None:
-            bar.advance(task)
-            bar.update(task, description=f"{what} {record.case.id} {record.implementation}")
-            if record.status in JUDGED_WRONG:
-                bar.console.print(told(record), style="red", highlight=False, soft_wrap=True, markup=False)
+            told_of(record, f"{record.case.id} {record.implementation}")
 
         yield step
 

@@ -1,6 +1,7 @@
 """One launch of a comparison: fresh processes for both sides, the same case, rounds in alternation. No torch."""
 
 import math
+from collections.abc import Sequence
 from statistics import median
 from typing import Literal
 
@@ -14,10 +15,10 @@ Phase = Literal["screen", "confirm"]
 
 
 class Launch(Kept, frozen=True, kw_only=True):
-    """The unit of replication: per round the least time of each side, and of A's repetition where there was one.
+    """The unit of replication: every time of each side in order, and of A's repetition where there was one.
 
-    `number` counts the launches of a case within its phase. `calls` is how many calls a
-    sample holds. `disturbance` says what else the machine did meanwhile, '' where nothing did.
+    `number` counts the launches of a case within its phase. A round is `calls` times
+    in a row, of which the least counts. `disturbance` says what else the machine did meanwhile, '' where nothing did.
     """
 
     case: str
@@ -30,8 +31,8 @@ class Launch(Kept, frozen=True, kw_only=True):
     disturbance: str = ""
 
     def __post_init__(self) -> None:
-        rounds = {len(self.a_ns), len(self.b_ns), len(self.again_ns or self.a_ns)}
-        if len(rounds) > 1 or not self.a_ns:
+        counts = {len(self.a_ns), len(self.b_ns), len(self.again_ns or self.a_ns)}
+        if len(counts) > 1 or not self.a_ns or len(self.a_ns) % self.calls:
             raise ValueError(f"launch {self.number} of {self.case}: the sides need as many rounds, at least one")
         if not all(0 < ns < math.inf for ns in (*self.a_ns, *self.b_ns, *self.again_ns)):
             raise ValueError(f"launch {self.number} of {self.case}: a time must be a finite number above 0")
@@ -39,12 +40,18 @@ class Launch(Kept, frozen=True, kw_only=True):
     @property
     def log_ratio(self) -> float:
         """Median over the rounds of log(B / A); above 0, B is slower."""
-        return _median_log_ratio(self.a_ns, self.b_ns)
+        return _median_log_ratio(self.rounds_ns(self.a_ns), self.rounds_ns(self.b_ns))
 
     @property
     def sentinel(self) -> float | None:
         """The same of A's repetition over A, which should be 0; None without one."""
-        return _median_log_ratio(self.a_ns, self.again_ns) if self.again_ns else None
+        if not self.again_ns:
+            return None
+        return _median_log_ratio(self.rounds_ns(self.a_ns), self.rounds_ns(self.again_ns))
+
+    def rounds_ns(self, times_ns: Sequence[float]) -> tuple[float, ...]:
+        """The least time of each round."""
+        return tuple(min(times_ns[i : i + self.calls]) for i in range(0, len(times_ns), self.calls))
 
 
 def _median_log_ratio(below_ns: tuple[float, ...], above_ns: tuple[float, ...]) -> float:

@@ -50,9 +50,16 @@ class Watch:
         )
 
 
+def usable_cpus() -> tuple[int, ...]:
+    """Numbers of the CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
 def cpus() -> int:
     """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(usable_cpus())
 
 
 def snapshot(device: str, pids: Iterable[int], uuid: str = "") -> Snapshot:

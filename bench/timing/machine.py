@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 
+from bench.timing.harness import harness
 from impls.registry import installed_version
 
 
@@ -20,6 +21,7 @@ def torch_facts(device: str) -> dict[str, str]:
         "flash-attn": installed_version("flash_attn") or "none",
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
+        "harness": harness(),
     }
     return facts | (FACTS[device]() if device != "cpu" else {})
 

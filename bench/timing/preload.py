@@ -3,4 +3,8 @@
 Nothing here may start threads or touch a GPU: the server is forked for every worker.
 """
 
-import impls.reference  # noqa: F401 - imported for its effect
+# Imported for their effect: what every worker needs for its first request.
+import bench.agreement.check
+import bench.agreement.properties
+import bench.timing.timer
+import bench.timing.worker  # noqa: F401 - as above

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.reaper import SERVER_FOLDER
 from bench.records.schema import Status
+from bench.scratch import scratch, token
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
 from bench.timing.worker import PLAIN, Setting, serve
 
@@ -32,12 +35,19 @@ A setting of the user's own is left alone.
 
 @cache
 def _context() -> ForkServerContext:
+    token()  # before the server starts, which hands it on to the workers: the reaper knows them by it
     if "OMP_WAIT_POLICY" not in os.environ:
         for name, value in SHORT_SPIN.items():
             os.environ.setdefault(name, value)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.timing.preload"])
     return context
+
+
+def start_server() -> None:
+    """Let the fork server start, and load torch, while this process goes on; the first worker waits for it."""
+    _context()
+    ensure_running()
 
 
 class Worker:
@@ -126,6 +136,11 @@ class Pool:
             self._workers[name] = Worker(name, self.device, self.folder, self.timeout_s)
         return self._workers[name]
 
+    def enrol(self, label: str, name: str, setting: Setting) -> Worker:
+        """A worker of the implementation `name`, set up so, that goes by `label`."""
+        self._workers[label] = Worker(name, self.device, self.folder, self.timeout_s, setting)
+        return self._workers[label]
+
     @property
     def oracle(self) -> Worker:
         """The worker that runs no implementation: it computes expectations and describes the machine."""
@@ -143,9 +158,11 @@ class Pool:
 
 @contextmanager
 def pool(device: str, timeout_s: float) -> Iterator[Pool]:
-    """A pool whose workers and scratch files are gone afterwards."""
-    with TemporaryDirectory(prefix="attnbench-") as folder:
-        workers = Pool(device, Path(folder), timeout_s)
+    """A pool whose workers and scratch files are gone afterwards, also when this process is killed."""
+    with scratch() as folder:
+        start_server()
+        (folder / SERVER_FOLDER).write_text(get_temp_dir(), encoding="utf-8")
+        workers = Pool(device, folder, timeout_s)
         try:
             yield workers
         finally:

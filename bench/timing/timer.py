@@ -81,7 +81,8 @@ class Timer:
             if self.warmup_ns[-1] > WARM_UNDER_NS:
                 break
         pace = self.warmup_ns[-1]
-        self.calls = max(1, round(SAMPLE_NS / max(pace, 1.0)))
+        if pace < WARM_UNDER_NS:  # whole turns: the untimed call is then on other inputs than the first timed one
+            self.calls = INPUT_SETS * max(1, round(SAMPLE_NS / max(pace, 1.0) / INPUT_SETS))
         if self.device is not None:
             self._suit(pace)
         self.note = "; ".join(words for words in (self.note, self.clock.note) if words)
@@ -118,7 +119,11 @@ class Timer:
         self.clock = graphs
 
     def sample_ns(self) -> float:
-        """One sample: the mean time of `calls` calls, after one untimed call where calls are short."""
+        """One sample: the mean time of `calls` calls, after one untimed call where calls are short.
+
+        The untimed call is the last of the rotation, as in the rotation before: the first
+        timed call finds in the caches what every other finds.
+        """
         rotation = self._rotation()
         if self.warmup_ns[-1] < WARM_UNDER_NS:
             rotation[-1]()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import psutil
@@ -27,12 +28,15 @@ class Setting:
     """How a worker's process is set up before it does anything.
 
     `cpus` it is pinned to (none: wherever the system puts it), `threads` torch may use
-    (0: torch's own choice), and variables set in its environment.
+    (0: torch's own choice), variables set in its environment, and the `tree` (called
+    `revision`) whose implementations it runs instead of this checkout's.
     """
 
     cpus: tuple[int, ...] = ()
     threads: int = 0
     variables: tuple[tuple[str, str], ...] = ()
+    tree: Path | None = None
+    revision: str = ""
 
     def take(self) -> None:
         """Set this process up."""
@@ -43,6 +47,10 @@ class Setting:
             import torch
 
             torch.set_num_threads(self.threads)
+        if self.tree is not None:
+            from impls.tree import take
+
+            take(self.tree, self.revision)
 
 
 PLAIN = Setting()
@@ -80,9 +88,10 @@ class CheckAnswer:
 
 @dataclass(frozen=True)
 class OpenAnswer:
-    """A case is ready to be sampled."""
+    """A case is ready to be sampled; `warming_s` went into the warm-ups."""
 
     pace_ns: float
+    warming_s: float
     calls: int
     warmup_ns: tuple[float, ...]
     clock: str
@@ -111,12 +120,15 @@ class Server:
         self.name, self.device = name, device
         self.oracle = Oracle(folder, device)
         self.timer: Any = None
+        self._spread = bytearray()
         self.accelerator: Device | None = None  # a device in place of torch's own
 
     def _implementation(self) -> Any:
         from impls.registry import find, why_unavailable
+        from impls.tree import require_own
 
         found = find(self.name)
+        require_own()
         if reason := why_unavailable(found, self.device):
             raise MissingPackage(reason)
         return found
@@ -209,22 +221,25 @@ class Server:
         timed = self.device not in one.never_timed
         return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
-    def open(self, case: Any, seed: int) -> OpenAnswer:
-        """Prepare a case for sampling."""
+    def open(self, case: Any, seed: int, spread_bytes: int = 0) -> OpenAnswer:
+        """Prepare a case for sampling; `spread_bytes` are taken first, so that tensors lie elsewhere."""
         import torch
 
         from bench.timing.timer import Timer
 
+        self._spread = bytearray(spread_bytes)
         if self.timer is not None:  # the case before ended while it was sampled
             self.timer.close()
         self.timer = Timer(self._implementation(), case, self.oracle, seed, self.accelerator)
+        start = perf_counter()
         pace = self.timer.warm_up()
+        warming_s = perf_counter() - start
         clock, one = self.timer.clock, self._implementation()
         tuned = "; ".join(f"{kind}: {choice}" for kind, choice in (one.tuned() if one.tuned else {}).items())
         note = "; ".join(words for words in (self.timer.note, f"tuned to {tuned}" if tuned else "") if words)
         threads = torch.get_num_threads() if self.device == "cpu" else 0
         return OpenAnswer(
-            pace, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, note
+            pace, warming_s, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, note
         )
 
     def sample(self) -> float:
@@ -243,6 +258,9 @@ class Server:
 
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
+        from impls.tree import require_own
+
+        require_own()
         timer = self.timer
         answer = CloseAnswer(
             peak_bytes=timer.peak_bytes(),
@@ -251,8 +269,8 @@ class Server:
             energy_j=timer.energy_j(timer.warmup_ns[-1]),
             verified=timer.verify(),  # last, since it changes V, which a retained graph may hold
         )
-        self.timer.close()
-        self.timer = None
+        timer.close()
+        self.timer = timer = None
         self._give_back()
         return answer
 

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from bench.records.store import read_run
+from bench.timing.peer8 import phases
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,27 @@ def test_the_report_says_what_each_implementation_can_do(finished):
     assert run.header.features["sdpa_flash"]["paged"] == "does not do paged"
     page = (finished[1] / "report.html").read_text()
     assert '<abbr title="does not do paged">no</abbr>' in page
+
+
+def test_a_run_accounts_for_all_of_its_wall_time(finished):
+    (account,) = (
+        line for line in finished[0].stderr.splitlines() if "outside inputs, checks and timed calls" in line
+    )
+    wall_s, spent = float(account.split(" s:")[0]), phases(account)
+    assert list(spent) == [
+        *("oracle", "checks", "inputs", "timed calls", "between them", "report", "start-up and the rest")
+    ]
+    assert sum(spent.values()) == pytest.approx(wall_s, abs=0.05 * (len(spent) + 1))
+    assert all(seconds >= 0 for seconds in spent.values())
+    timed_s = sum(
+        sum(record.measurement.samples_ns) * record.measurement.calls / 1e9
+        for record in read_run(finished[1]).records
+        if record.measurement
+    )
+    assert timed_s - 0.05 <= spent["timed calls"] <= wall_s
+    purposes_s = sum(spent[name] for name in ("oracle", "checks", "inputs", "timed calls"))
+    share = float(account.rpartition("; ")[2].split("%")[0]) / 100
+    assert share == pytest.approx(1 - purposes_s / wall_s, abs=0.005 + 0.3 / wall_s)
 
 
 def test_progress_is_plain_lines_when_piped(finished):

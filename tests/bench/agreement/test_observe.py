@@ -59,6 +59,32 @@ def test_settings_are_put_back_and_named():
     assert torch.get_default_dtype() is torch.float32
 
 
+@pytest.mark.parametrize("mode", ["default", "warn", "error"])
+def test_the_deterministic_mode_is_put_back_to_what_it_was(mode):
+    before = torch.get_deterministic_debug_mode()
+    try:
+        torch.set_deterministic_debug_mode(mode)
+        was = torch.get_deterministic_debug_mode()
+        state = global_state()
+        torch.set_deterministic_debug_mode("error" if mode == "default" else "default")
+        found = restored(state)
+        assert "deterministic algorithms" in found.detail
+        assert torch.get_deterministic_debug_mode() == was
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
+def test_a_check_loads_no_compiler(fresh):
+    """Inductor, and sympy with it, cost each process half a second."""
+    code = (
+        "import sys; from bench.agreement.check import check; from bench.agreement.oracle import Oracle; "
+        "from impls.contract import parse_case; from impls.registry import find; "
+        "found = check(find('masked_fill'), parse_case('b1-h2-s16-d8-causal-fp32'), Oracle()); "
+        "print(found.agreement.ok, sorted({'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
+    )
+    assert fresh(code) == "True []"
+
+
 @pytest.mark.parametrize(
     "name", ["sets_default_dtype", "switches_grad_off", "switches_threads", "reseeds", "draws"]
 )

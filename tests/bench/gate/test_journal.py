@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def launch(number=1, case="b1", phase="screen", a=(100.0, 110.0, 90.0), b=(110.0, 121.0, 99.0), again=()):
-    return Launch(case=case, number=number, phase=phase, a_ns=a, b_ns=b, again_ns=again, calls=4)
+    return Launch(case=case, number=number, phase=phase, a_ns=a, b_ns=b, again_ns=again, calls=1)
 
 
 def comparing(cpu="one", **changes):

@@ -1,0 +1,156 @@
+"""``gate-selfcheck``: the gate's error rates, measured on this machine."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
+
+import click
+
+from bench.cli.progress import bar
+from bench.cli.session import UsageError
+
+if TYPE_CHECKING:
+    from bench.gate.selfcheck import Rate, Trial
+
+EXAMPLES = """\b
+Examples:
+  python -m bench gate-selfcheck --same 20 --slower 5
+  python -m bench gate-selfcheck --out runs/selfcheck --resume --markdown rates.md
+"""
+GATE = ("truth", "neighbour", "REGRESSED", "IMPROVED", "UNCHANGED", "UNDECIDED", "launches", "time")
+OTHERS = ("truth", "neighbour", "mean:5%", "median:5%", "min:5%")
+WIDTH = 120
+TIMEOUT_S = 60.0
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--same", default=300, show_default=True, help="Trials of A against A.")
+@click.option("--slower", default=100, show_default=True, help="Trials of each known slowdown (1, 3, 5 and 10%).")
+@click.option("--seed", default=0, show_default=True, help="Seed of the order of trials and of rounds.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the trials.")
+@click.option("--resume", is_flag=True, help="Go on with the trials in --out.")
+@click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there as well.")
+def command(same: int, slower: int, seed: int, out: Path | None, markdown: Path | None, *, resume: bool) -> None:
+    """How often does the gate alarm without cause, and how often does it find a known slowdown?
+
+    Whole comparisons of a kernel of about a millisecond with itself, and with
+    copies that do 1, 3, 5 and 10% of their work twice; half of them beside a
+    neighbour that streams memory. Beside the gate's rates stand those of
+    pytest-benchmark's thresholds, applied to two launches in a row of the same trials.
+
+    A cell is "found of trials (Wilson's 95% interval)". Exit 0: every promise is kept.
+    1: one is not. 2: usage.
+    """
+    from tempfile import TemporaryDirectory
+
+    if same < 0 or slower < 0 or not same + slower:
+        raise UsageError("--same and --slower are numbers of trials: 0 or more, and not both 0")
+    if resume and out is None:
+        raise UsageError("--resume needs --out, the folder of the trials to go on with")
+    with TemporaryDirectory(prefix="attnbench-") as scratch:
+        raise SystemExit(
+            _checked((out or Path(scratch)) / "trials.jsonl", same, slower, seed, markdown, resume=resume)
+        )
+
+
+def _checked(path: Path, same: int, slower: int, seed: int, markdown: Path | None, *, resume: bool) -> int:
+    """Hold the trials, print the tables and the promises; the exit code."""
+    from bench.gate.launch import SideFailed
+    from bench.gate.selfcheck import planned, promises, read_trials, run_trials
+    from bench.records.files import write_whole
+    from bench.records.lines import StoreError
+    from bench.timing.process import pool
+    from bench.timing.status import WorkerFailure
+
+    try:
+        if path.exists() and not resume:
+            raise UsageError(f"{path} exists; add --resume to go on with it, or give another --out")
+        plan = planned(same, slower, seed)
+        with (
+            pool("cpu", TIMEOUT_S) as workers,
+            bar(len(plan), "trials", _line, done=len(read_trials(path))) as step,
+        ):
+            for trial in run_trials(plan, path, workers, seed):
+                step(trial, "")
+        trials = read_trials(path)
+    except (StoreError, SideFailed, WorkerFailure) as error:
+        raise UsageError(str(error)) from error
+    _show(trials)
+    if markdown:
+        write_whole(markdown, "\n".join(_markdown(trials)) + "\n")
+    kept = list(promises(trials))
+    for words, held in kept:
+        click.echo(f"{'kept  ' if held else 'BROKEN'}  {words}")
+    return int(not all(held for _, held in kept))
+
+
+def _line(trial: "Trial") -> str:
+    truth = f"+{trial.slower_percent}%" if trial.slower_percent else "A/A"
+    noise = ", noisy" if trial.noisy else ""
+    return (
+        f"{truth}{noise}: {trial.verdict} {100 * (trial.ratio - 1):+.2f}% "
+        f"in {trial.launches} launches, {trial.wall_s:.1f} s"
+    )
+
+
+def _tables(trials: "Sequence[Trial]") -> "Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]":
+    """Title, columns and rows: the gate's own rates, then those of thresholds on the same launches."""
+    groups = list(_groups(trials))
+    yield "the gate", GATE, [(*name, *_of_gate(some)) for name, some in groups]
+    yield "thresholds on two launches in a row", OTHERS, [(*name, *_of_others(some)) for name, some in groups]
+
+
+def _groups(trials: "Sequence[Trial]") -> "Iterator[tuple[tuple[str, str], list[Trial]]]":
+    from bench.gate.selfcheck import SLOWDOWNS
+
+    for percent in SLOWDOWNS:
+        for noisy in (False, True):
+            some = [one for one in trials if one.slower_percent == percent and one.noisy is noisy]
+            if some:
+                yield (f"+{percent}%" if percent else "A/A", "streams memory" if noisy else "none"), some
+
+
+def _of_gate(trials: "Sequence[Trial]") -> Iterator[str]:
+    from bench.gate.selfcheck import rate
+    from bench.records.verdict import Verdict
+
+    for verdict in map(Verdict, GATE[2:6]):
+        yield _told(rate([one.verdict is verdict for one in trials]))
+    yield f"{mean(one.launches for one in trials):.1f}"
+    yield f"{mean(one.wall_s for one in trials):.1f} s"
+
+
+def _of_others(trials: "Sequence[Trial]") -> Iterator[str]:
+    from bench.gate.selfcheck import rate
+
+    for name in OTHERS[2:]:
+        yield _told(rate([one.others[name] for one in trials]))
+
+
+def _told(rate: "Rate") -> str:
+    low, high = rate.interval
+    return f"{rate.count}/{rate.of} ({100 * low:.1f}-{100 * high:.1f}%)"
+
+
+def _show(trials: "Sequence[Trial]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    for title, columns, rows in _tables(trials):
+        table = Table(*columns, box=None, pad_edge=False, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _markdown(trials: "Sequence[Trial]") -> Iterator[str]:
+    for title, columns, rows in _tables(trials):
+        yield f"{title[0].upper()}{title[1:]}:\n"
+        yield f"| {' | '.join(columns)} |"
+        yield f"|{'---|' * len(columns)}"
+        yield from (f"| {' | '.join(row)} |" for row in rows)
+        yield ""

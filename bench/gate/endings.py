@@ -1,0 +1,37 @@
+"""How a case ended, against how it ended before: became WRONG, no longer runs, runs again."""
+
+from collections.abc import Iterator
+
+from bench.gate.aspects import finding
+from bench.records.schema import Record, Status
+from bench.records.verdict import About, Finding, Verdict
+
+REFUSED = frozenset({Status.UNSUPPORTED, Status.UNAVAILABLE})
+
+
+def ending(now: Record, before: Record) -> Iterator[Finding]:
+    """The one finding of two records that did not both pass; none where both were refused."""
+    if now.status in REFUSED and before.status in REFUSED:
+        return
+    yield finding(now, *_verdict(now.status, before.status), _told(now, before))
+
+
+def _verdict(now: Status, before: Status) -> tuple[About, Verdict]:
+    if now is Status.WRONG and before is not Status.WRONG:
+        return About.WRONG, Verdict.REGRESSED
+    if before is Status.PASSED:
+        return About.ENDING, Verdict.REGRESSED
+    if now is Status.PASSED:
+        return About.WRONG if before is Status.WRONG else About.ENDING, Verdict.IMPROVED
+    if before in REFUSED:
+        return About.ENDING, Verdict.NEW
+    return About.WRONG if now is before is Status.WRONG else About.ENDING, Verdict.UNCHANGED
+
+
+def _told(now: Record, before: Record) -> str:
+    was, is_ = (f"{one.status}{' (' + one.reason + ')' if one.reason else ''}" for one in (before, now))
+    if now.status is before.status:
+        return f"{is_}, as before"
+    if Status.PASSED not in (now.status, before.status):
+        return f"was {was}, is {is_}; it passed in neither"
+    return f"was {was}, is {is_}"

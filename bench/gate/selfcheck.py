@@ -1,0 +1,192 @@
+"""The gate's own record: how often it alarms where nothing changed, and how often it finds what did. No torch.
+
+Trials of A against A and against kernels slowed by known work, in random order so
+that drift hits all alike, half of them beside a neighbour that streams memory. The
+thresholds of others are applied to the same launches: two runs in a row, of which
+the second's mean, median or least time may be at most 5% above the first's.
+"""
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean, median
+from time import perf_counter
+
+import msgspec
+from scipy.stats import binomtest
+
+from bench.gate.launch import Bench, Contender, launch, pinned
+from bench.gate.side_by_side import SideBySide
+from bench.records.lines import LineWriter, StoreError
+from bench.records.schema import Kept
+from bench.records.verdict import Verdict
+from bench.timing.conditions import usable_cpus
+from bench.timing.process import Pool
+from impls.contract import parse_case
+
+CASE = "b4-h25-s32-d64-full-fp32"
+"""A hundred parts (batch times heads), and about a millisecond in all."""
+
+FILE = Path(__file__).with_name("planted.py")
+SLOWDOWNS = (0, 1, 3, 5, 10)
+"""Percent of a kernel's work that is done twice; 0 is A against A."""
+
+THRESHOLD = 1.05
+RULES: dict[str, Callable[[Sequence[float]], float]] = {"mean:5%": mean, "median:5%": median, "min:5%": min}
+NEIGHBOUR = """
+import os, sys
+if len(sys.argv) > 1:
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+a = bytearray(64 << 20)
+while True:
+    b = bytes(a)
+"""
+SETTLE_S = 0.3
+
+
+class Trial(Kept, frozen=True, kw_only=True):
+    """One whole comparison of which the truth is known, and what other rules said of its first two launches."""
+
+    number: int
+    slower_percent: int
+    noisy: bool
+    verdict: Verdict
+    upset: str = ""
+    ratio: float
+    low: float
+    high: float
+    launches: int
+    wall_s: float
+    others: dict[str, bool]
+
+
+class Rate(Kept, frozen=True, kw_only=True):
+    """How often something happened, with Wilson's 95% interval."""
+
+    count: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """The observed share."""
+        return self.count / self.of if self.of else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval (Wilson 1927)."""
+        if not self.of:
+            return 0.0, 1.0
+        found = binomtest(self.count, self.of).proportion_ci(method="wilson")
+        return float(found.low), float(found.high)
+
+
+def planned(same: int, slower: int, seed: int) -> list[tuple[int, int, bool]]:
+    """Number, slowdown in percent and noise of every trial: `same` of A/A, `slower` of each slowdown, shuffled."""
+    trials = [(percent, bool(i % 2)) for percent in SLOWDOWNS for i in range(slower if percent else same)]
+    random.Random(seed).shuffle(trials)
+    return [(number, *trial) for number, trial in enumerate(trials)]
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """The trials of a file, whole lines only. Raises StoreError."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [msgspec.json.decode(line, type=Trial) for line in lines]
+    except (OSError, msgspec.DecodeError) as error:
+        raise StoreError(f"{path} holds no trials of a self-check: {error}") from error
+
+
+def run_trials(plan: Sequence[tuple[int, int, bool]], path: Path, pool: Pool, seed: int) -> Iterator[Trial]:
+    """Hold the trials that `path` lacks, and append each to it. Raises StoreError and SideFailed."""
+    writer = LineWriter(
+        path,
+        path.with_name(f".{path.name}.lock"),
+        busy=f"another self-check writes to {path}",
+        elsewhere="give another --out",
+    )
+    try:
+        writer.cut_torn_line()
+        done = {trial.number for trial in read_trials(path)}
+        pool.oracle.ask("expect", parse_case(CASE), seed, ("normal",))
+        for number, percent, noisy in plan:
+            if number in done:
+                continue
+            with neighbour() if noisy else _alone():
+                trial = _trial(number, percent, pool, seed + number, noisy=noisy)
+            writer.append(trial)
+            yield trial
+    finally:
+        writer.close()
+
+
+def _trial(number: int, percent: int, pool: Pool, seed: int, *, noisy: bool) -> Trial:
+    start, case, setting = perf_counter(), parse_case(CASE), pinned("cpu", 1)
+    a = Contender("A", f"{FILE}:plain", "plain", setting)
+    b = Contender("B", f"{FILE}:{f'slower_{percent}' if percent else 'plain'}", "candidate", setting)
+    bench = Bench("cpu", pool.folder, pool.timeout_s, 0, shuffle=seed)
+    sides = SideBySide([case], lambda case, turn, phase: launch(case, a, b, bench, turn, phase))
+    launches = list(sides.measure())
+    for failure in sides.failures.values():
+        raise failure
+    decision, upset = sides.decisions[case.id], sides.upset
+    first, second = launches[0].a_ns, launches[1].b_ns
+    return Trial(
+        number=number,
+        slower_percent=percent,
+        noisy=noisy,
+        verdict=Verdict.UNDECIDED if upset else decision.verdict,
+        upset=upset,
+        ratio=decision.ratio,
+        low=decision.low,
+        high=decision.high,
+        launches=decision.launches,
+        wall_s=perf_counter() - start,
+        others={name: figure(second) / figure(first) > THRESHOLD for name, figure in RULES.items()},
+    )
+
+
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """A process that streams memory on a CPU that the sides don't use, where there is one."""
+    cpus = usable_cpus()
+    words = [sys.executable, "-S", "-c", NEIGHBOUR, *([str(cpus[0])] if len(cpus) > 1 else [])]
+    process = subprocess.Popen(words)
+    try:
+        try:
+            process.wait(SETTLE_S)
+        except subprocess.TimeoutExpired:
+            yield
+        else:
+            raise RuntimeError(f"the noisy neighbour ended at once, with code {process.returncode}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    yield
+
+
+def rate(held: Sequence[bool]) -> Rate:
+    """How often it held."""
+    return Rate(count=sum(held), of=len(held))
+
+
+def promises(trials: Sequence[Trial]) -> Iterator[tuple[str, bool]]:
+    """What the gate promises, and whether these trials keep it."""
+    by = {percent: [one for one in trials if one.slower_percent == percent] for percent in SLOWDOWNS}
+    alarms = rate([one.verdict in (Verdict.REGRESSED, Verdict.IMPROVED) for one in by[0]])
+    yield f"A/A: {alarms.count} of {alarms.of} called REGRESSED or IMPROVED (none)", not alarms.count
+    flips = rate([one.verdict is Verdict.IMPROVED for one in by[1]])
+    yield f"+1%: {flips.count} of {flips.of} called IMPROVED (none)", not flips.count
+    for percent, least in ((3, 0.97), (5, 1.0), (10, 1.0)):
+        found = rate([one.verdict is Verdict.REGRESSED for one in by[percent]])
+        wanted = f"at least {least:.0%}" if least < 1 else "all"
+        yield f"+{percent}%: {found.count} of {found.of} found ({wanted})", not found.of or found.share >= least
+    if trials:
+        wall_s = mean(one.wall_s for one in trials)
+        yield f"mean time to a decision {wall_s:.1f} s (under 15 s)", wall_s < 15

@@ -1,0 +1,186 @@
+"""Launches of many cases until each is decided: screening, fresh launches of what stands out, one judgement. No torch."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Protocol
+
+from bench.gate.launch import Contender, SideFailed
+from bench.gate.rule import CONFIRMING, RULE, Decision, Rule, alarmed, confirm, decide, estimate, flagged
+from bench.gate.rule import shifted_together as together
+from bench.records.launch import Launch, Phase
+from bench.records.verdict import About, Finding, Verdict
+from bench.timing.status import WorkerFailure, status_of
+from impls.contract import Case
+
+Take = Callable[[Case, int, Phase], Launch]
+BEYOND = frozenset({Verdict.REGRESSED, Verdict.IMPROVED})
+
+
+class Keeping(Protocol):
+    """Where launches are kept: a journal, or memory."""
+
+    def launches(self, case: str, phase: Phase) -> tuple[Launch, ...]:
+        """Finished launches of a case in one phase, in the order taken."""
+        ...
+
+    def append(self, launch: Launch) -> None:
+        """Keep one."""
+        ...
+
+
+@dataclass
+class InMemory:
+    """Launches that nobody resumes."""
+
+    kept: list[Launch] = field(default_factory=list)
+
+    def launches(self, case: str, phase: Phase) -> tuple[Launch, ...]:
+        """Finished launches of a case in one phase, in the order taken."""
+        return tuple(one for one in self.kept if (one.case, one.phase) == (case, phase))
+
+    def append(self, launch: Launch) -> None:
+        """Keep one."""
+        self.kept.append(launch)
+
+
+@dataclass
+class SideBySide:
+    """Two sides over many cases; after :meth:`measure`, `decisions` and `failures` say what was found.
+
+    One case alone is decided as its launches come in. Of several, those whose
+    screening stands out are measured again with fresh launches, and only these
+    are judged slower or faster, all together: see docs/gate.md.
+    """
+
+    cases: Sequence[Case]
+    take: Take
+    keeping: Keeping = field(default_factory=InMemory)
+    rule: Rule = RULE
+    over: Callable[[], bool] = lambda: False
+    """Whether to stop before the next launch: the time is spent, or somebody asked."""
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    failures: dict[str, SideFailed] = field(default_factory=dict)
+    stopped: bool = False
+
+    def measure(self) -> Iterator[Launch]:
+        """Take launches until all is decided or it is over; yields each as it is taken."""
+        standing_out: list[Case] = []
+        yield from self._screen(standing_out)
+        yield from self._confirm(standing_out)
+        for case in self.cases:
+            if case.id not in self.decisions and case.id not in self.failures:
+                self.decisions[case.id] = estimate(self.ratios(case, "confirm") or self.ratios(case, "screen"))
+
+    def ratios(self, case: Case, phase: Phase) -> list[float]:
+        """The log-ratios of a case's launches so far."""
+        return [one.log_ratio for one in self.keeping.launches(case.id, phase)]
+
+    def _screen(self, standing_out: list[Case]) -> Iterator[Launch]:
+        waiting = list(self.cases)
+        for count in range(1, self.rule.looks[-1] + 1):
+            yield from self._reach(waiting, count, "screen")
+            if count not in self.rule.looks or self.stopped:
+                continue
+            for case in list(waiting):
+                ratios = self.ratios(case, "screen")
+                found = decide(ratios, self.rule)
+                if len(self.cases) > 1 and (flagged(ratios, self.rule) or (found and found.verdict in BEYOND)):
+                    standing_out.append(case)
+                elif found:
+                    self.decisions[case.id] = found
+                else:
+                    continue
+                waiting.remove(case)
+
+    def _confirm(self, standing_out: Sequence[Case]) -> Iterator[Launch]:
+        waiting = list(standing_out)
+        for count in range(1, CONFIRMING[-1] + 1):
+            yield from self._reach(waiting, count, "confirm")
+            if count not in CONFIRMING or self.stopped:
+                continue
+            family = [case for case in standing_out if case.id not in self.failures]
+            decided = confirm({case.id: self.ratios(case, "confirm") for case in family}, self.rule)
+            self.decisions |= decided
+            waiting = [case for case in waiting if decided[case.id].verdict is Verdict.UNDECIDED]
+
+    def _reach(self, waiting: list[Case], count: int, phase: Phase) -> Iterator[Launch]:
+        """Have `count` launches of each waiting case, a launch of every case before the next of any."""
+        for case in list(waiting):
+            if len(self.keeping.launches(case.id, phase)) >= count:
+                continue
+            if self.stopped or self.over():
+                self.stopped = True
+                return
+            try:
+                launch = self.take(case, count, phase)
+            except SideFailed as failure:
+                self.failures[case.id] = failure
+                waiting.remove(case)
+                continue
+            self.keeping.append(launch)
+            yield launch
+
+    @property
+    def upset(self) -> str:
+        """Why nothing may be decided: A against A again differs. '' where it doesn't."""
+        return alarmed(dict(self._by_case(lambda one: one.sentinel)), self.rule)
+
+    @property
+    def together(self) -> str:
+        """A note where most cases moved the same way; '' otherwise."""
+        return together(dict(self._by_case(lambda one: one.log_ratio)), self.rule)
+
+    def _by_case(self, value: Callable[[Launch], float | None]) -> Iterator[tuple[str, list[float]]]:
+        for case in self.cases:
+            if values := [number for one in self._launches_of(case) if (number := value(one)) is not None]:
+                yield case.id, values
+
+    def _launches_of(self, case: Case) -> tuple[Launch, ...]:
+        return (*self.keeping.launches(case.id, "screen"), *self.keeping.launches(case.id, "confirm"))
+
+    def launches(self) -> Iterator[Launch]:
+        """All launches of these cases."""
+        for case in self.cases:
+            yield from self._launches_of(case)
+
+    def findings(self, name: str, a: Contender) -> Iterable[Finding]:
+        """What the times came to, and sides that broke while they were timed; `name` stands in each."""
+        upset = self.upset
+        for case, decision in self.decisions.items():
+            yield _timed(case, name, decision, upset)
+        for case, failed in self.failures.items():
+            yield _broken(case, name, failed, baseline=failed.contender.label.startswith(a.label))
+
+
+def _timed(case: str, name: str, decision: Decision, upset: str) -> Finding:
+    return Finding(
+        case=case,
+        implementation=name,
+        about=About.TIME,
+        verdict=Verdict.UNDECIDED if upset else decision.verdict,
+        reason=f"{decision.reason}; not decided, since the baseline differs from itself"
+        if upset
+        else decision.reason,
+        ratio=decision.ratio,
+        low=decision.low,
+        high=decision.high if isfinite(decision.high) else None,
+        launches=decision.launches,
+    )
+
+
+def _broken(case: str, name: str, failed: SideFailed, *, baseline: bool) -> Finding:
+    if isinstance(failed.failure, WorkerFailure):
+        status, reason = status_of(failed.failure)
+        what, about = f"{status} while it was timed: {reason}", About.ENDING
+    else:
+        what, about = "right when it was checked, wrong after it was timed", About.WRONG
+    return Finding(
+        case=case,
+        implementation=name,
+        about=about,
+        verdict=Verdict.INCOMPARABLE if baseline else Verdict.REGRESSED,
+        reason=f"{'the baseline' if baseline else failed.contender.title} was {what}"
+        if about is About.WRONG
+        else f"{failed.contender.title} ended with {what}",
+    )

@@ -1,0 +1,77 @@
+"""The time of one case in two stored runs: the ratio of medians, with an interval, and a coarse verdict."""
+
+from collections.abc import Iterator
+
+from bench.gate.aspects import finding
+from bench.records.schema import Measurement, Record
+from bench.records.verdict import About, Finding, Verdict
+
+COARSE = 1.10
+"""The smallest ratio that two stored runs can show."""
+
+FEWEST_SAMPLES = 5
+"""The range of five samples holds the median 15 times in 16; of fewer, too seldom to decide anything."""
+
+LIKE = {"clock": "clock", "cache": "cache policy", "threads": "threads", "inside": "timed region"}
+"""Fields of a measurement that must be the same for two times to mean the same."""
+
+
+def time(now: Record, before: Record) -> Iterator[Finding]:
+    """The finding about two records that passed; none where neither was timed."""
+    here, there = timed(now), timed(before)
+    if here is None and there is None:
+        return
+    if here is None or there is None:
+        yield _one_sided(now, here)
+        return
+    if unlike := [_unlike(field, here, there) for field in LIKE if getattr(here, field) != getattr(there, field)]:
+        yield finding(now, About.TIME, Verdict.INCOMPARABLE, f"measured differently: {'; '.join(unlike)}")
+        return
+    (here_low, here_high), (there_low, there_high) = here.interval_ns, there.interval_ns
+    # Both medians at the far ends of their intervals: wider than 95%, never narrower.
+    low, high = here_low / there_high, here_high / there_low
+    verdict, reason = _doubt(now, before) or by_interval(low, high)
+    ratio = here.median_ns / there.median_ns
+    yield finding(now, About.TIME, verdict, reason, ratio=ratio, low=low, high=high, launches=1)
+
+
+def timed(record: Record) -> Measurement | None:
+    """The measurement; None without one, or where it measured nothing."""
+    measured = record.measurement
+    return measured if measured and measured.samples_ns and min(measured.samples_ns) > 0 else None
+
+
+def by_interval(low: float, high: float) -> tuple[Verdict, str]:
+    """The verdict from the interval of the ratio, and why.
+
+    UNCHANGED says that it is not slower by :data:`COARSE` or more; IMPROVED mirrors REGRESSED.
+    """
+    if low > COARSE:
+        return Verdict.REGRESSED, f"slower: the whole interval is above {COARSE:.2f}x"
+    if high < 1 / COARSE:
+        return Verdict.IMPROVED, f"faster: the whole interval is below {1 / COARSE:.2f}x"
+    if high < COARSE:
+        return Verdict.UNCHANGED, f"not slower by {COARSE - 1:.0%}, the least that stored runs can show"
+    return Verdict.UNDECIDED, f"the interval reaches across {COARSE:.2f}x: measure longer, or side by side"
+
+
+def _doubt(now: Record, before: Record) -> tuple[Verdict, str] | None:
+    """Why these two times decide nothing."""
+    for when, record in (("now", now), ("in the baseline", before)):
+        disturbance = record.conditions.disturbance if record.conditions else ""
+        if disturbance:
+            return Verdict.UNDECIDED, f"disturbed {when}: {disturbance}"
+        measured = timed(record)
+        if measured and len(measured.samples_ns) < FEWEST_SAMPLES:
+            return Verdict.UNDECIDED, f"{len(measured.samples_ns)} samples {when}; {FEWEST_SAMPLES} are needed"
+    return None
+
+
+def _one_sided(now: Record, here: Measurement | None) -> Finding:
+    if here is None:
+        return finding(now, About.TIME, Verdict.UNDECIDED, "timed in the baseline and not here")
+    return finding(now, About.TIME, Verdict.NEW, "timed here and not in the baseline")
+
+
+def _unlike(field: str, here: Measurement, there: Measurement) -> str:
+    return f"{LIKE[field]} {getattr(there, field)} in the baseline, {getattr(here, field)} here"

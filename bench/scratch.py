@@ -1,0 +1,91 @@
+"""Scratch folders that are gone afterwards, however the process that uses them ends.
+
+A folder's owner holds the kernel's lock on a file in it. A reaper beside the owner
+clears up when the owner is killed; where the whole machine went down, the next start
+finds the folder without an owner.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import gettempdir, mkdtemp
+
+from filelock import FileLock, Timeout
+
+from bench import reaper
+
+PREFIX = "attnbench-"
+LOCK = "owner.lock"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder; it and the worktrees that it lists are removed when the context or the process ends."""
+    for stale in ownerless(Path(gettempdir())):
+        _told(reaper.clear(str(stale)))
+    folder, lock = _take()
+    watcher = _watcher(folder)
+    try:
+        yield folder
+    finally:
+        _told(reaper.clear(str(folder)))
+        lock.release()
+        watcher.communicate(reaper.ALL_WELL)
+
+
+@cache
+def token() -> str:
+    """What the processes that this one starts carry in their environment, so that they can be found."""
+    os.environ[reaper.OWNER_VARIABLE] = found = secrets.token_hex(8)
+    return found
+
+
+def ownerless(parent: Path) -> Iterator[Path]:
+    """Scratch folders of this user whose owner is gone; nobody takes one while it is looked at."""
+    for folder in sorted(parent.glob(f"{PREFIX}*")):
+        try:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid() or not (folder / LOCK).is_file():
+                continue
+            with FileLock(folder / LOCK).acquire(timeout=0):
+                yield folder
+        except (Timeout, OSError):
+            continue  # it is in use, or another start clears it at this moment
+
+
+def _take() -> tuple[Path, FileLock]:
+    while True:
+        folder = Path(mkdtemp(prefix=PREFIX)).resolve()
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            if not folder.parent.is_dir():
+                raise
+            continue  # another start took it for one without an owner, before this one held it
+        if lock.lock_file and Path(lock.lock_file).exists():
+            return folder, lock
+        lock.release()
+
+
+def _watcher(folder: Path) -> subprocess.Popen[bytes]:
+    script = str(Path(reaper.__file__).resolve())
+    environment = {name: value for name, value in os.environ.items() if name != reaper.OWNER_VARIABLE}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", script, str(folder), token()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def _told(left: list[str]) -> None:
+    for path in left:
+        print(f"attnbench: can't remove {path}; remove it by hand", file=sys.stderr)

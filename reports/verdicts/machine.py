@@ -1,0 +1,43 @@
+"""A judgement as JSON, every field always there."""
+
+from typing import Any
+
+import msgspec
+
+from bench.records.verdict import Judgement
+
+SCHEMA = 1
+"""Goes up when a field changes its meaning or goes; a field may come without."""
+
+
+def told(judgement: Judgement) -> dict[str, Any]:
+    """The judgement as plain values: what it holds, and the verdict and exit code that follow from it."""
+    failing = judgement.failing
+    return {
+        "schema": SCHEMA,
+        "verdict": judgement.verdict.value,
+        "exit_code": judgement.exit_code,
+        "baseline": judgement.baseline,
+        "candidate": judgement.candidate,
+        "upset": judgement.upset,
+        "required": [one.value for one in judgement.required],
+        "command": judgement.command,
+        "notes": list(judgement.notes),
+        "findings": [
+            {name: getattr(one, name) for name in one.__struct_fields__} | {"fails": one in failing}
+            for one in judgement.findings
+        ],
+    }
+
+
+def render(judgement: Judgement) -> str:
+    """The file's text; a ratio that is not finite is null, and what is no Unicode (a path's raw byte) a ``?``."""
+    return msgspec.json.format(msgspec.json.encode(_unicode(told(judgement)))).decode() + "\n"
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {key: _unicode(one) for key, one in value.items()}
+    return [_unicode(one) for one in value] if isinstance(value, list) else value

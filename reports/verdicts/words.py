@@ -1,0 +1,85 @@
+"""What every form of a judgement says: one line for a finding, one that sums up, and the reasons beside them.
+
+Text from outside is made fit by :func:`reports.text.plain`.
+"""
+
+from collections import Counter
+
+from bench.records.verdict import SEVERITY, About, Finding, Judgement, Verdict
+from reports.text import plain
+from reports.units import count, interval, show
+
+ABOUT = {
+    About.TIME: "time",
+    About.WRONG: "result",
+    About.ACCURACY: "accuracy",
+    About.ENDING: "ending",
+    About.MEMORY: "memory",
+    About.PRESENCE: "presence",
+}
+MARKS = {
+    Verdict.REGRESSED: "🔺",
+    Verdict.INCOMPARABLE: "⛔",
+    Verdict.UNDECIDED: "❔",
+    Verdict.MISSING: "➖",
+    Verdict.NEW: "➕",
+    Verdict.IMPROVED: "🔻",
+    Verdict.UNCHANGED: "✅",
+}
+MEANING = {
+    Verdict.REGRESSED: "something got worse",
+    Verdict.INCOMPARABLE: "it can't be compared: neither a pass nor a failure",
+    Verdict.UNDECIDED: "it can't be told: neither a pass nor a failure",
+    Verdict.IMPROVED: "nothing got worse, something got better",
+    Verdict.UNCHANGED: "nothing got worse",
+}
+
+
+def ratio(finding: Finding) -> str:
+    """``1.23x``, a dash without one."""
+    return show(finding.ratio, "ratio")
+
+
+def span(finding: Finding) -> str:
+    """``1.20 to 1.27x``, a dash without one."""
+    return interval(finding.low, finding.high, "ratio")
+
+
+def reason(finding: Finding) -> str:
+    """Why, and for which reason it was accepted."""
+    accepted = f" (accepted: {plain(finding.allowed)})" if finding.allowed else ""
+    return f"{plain(finding.reason)}{accepted}"
+
+
+def sentence(finding: Finding) -> str:
+    """One finding in one line, for where no table stands."""
+    measured = f", {ratio(finding)} ({span(finding)})" if finding.low is not None else ""
+    return (
+        f"{finding.verdict} {ABOUT[finding.about]}: {plain(finding.implementation)} on "
+        f"{plain(finding.case)}{measured}: {reason(finding)}"
+    )
+
+
+def sums(judgement: Judgement) -> str:
+    """``12 findings: 2 REGRESSED (1 accepted), 10 UNCHANGED``."""
+    counts = Counter(one.verdict for one in judgement.findings)
+    accepted = Counter(one.verdict for one in judgement.findings if one.allowed)
+    told = [
+        f"{counts[verdict]} {verdict}" + (f" ({accepted[verdict]} accepted)" if accepted[verdict] else "")
+        for verdict in SEVERITY
+        if counts[verdict]
+    ]
+    return f"{count(len(judgement.findings), 'finding')}{': ' if told else ''}{', '.join(told)}"
+
+
+def headline(judgement: Judgement) -> str:
+    """The verdict over all, what it means, and what was compared."""
+    return (
+        f"{judgement.verdict}: {MEANING[judgement.verdict]} "
+        f"({plain(judgement.candidate)} against {plain(judgement.baseline)})"
+    )
+
+
+def beside(judgement: Judgement) -> tuple[str, ...]:
+    """What a reader must know beside the findings: why nothing may be decided first."""
+    return tuple(plain(note) for note in ((judgement.upset,) if judgement.upset else ()) + judgement.notes)
