@@ -5,6 +5,7 @@ from pathlib import Path
 
 MEASURING = (
     "timing/clocks.py",
+    "timing/pinning.py",
     "timing/process.py",
     "timing/replay.py",
     "timing/rounds.py",
