@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SWEEP = "smoke"
+pytest_plugins = ["bench.gate.pytest_plugin"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

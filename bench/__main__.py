@@ -13,6 +13,7 @@ COMMANDS = {
     "gate": "did it get worse: judge a stored run by a baseline",
     "baseline": "runs kept by name, one for each machine",
     "codegen": "what the compiler makes of a Triton kernel for GPUs that aren't here",
+    "compare": "two implementations, or two git revisions, side by side: is B slower, or wrong?",
     "gate-selfcheck": "how often the gate alarms without cause, and how often it finds a known slowdown",
     "report": "one HTML file (or Markdown, CSV, JSON) from stored runs",
 }

@@ -103,7 +103,7 @@ class Life:
         """Sample all in turn; a disturbed contest is held again, a few times, and then marked."""
         ended: list[Contestant] = []
         for _ in range(1 + self.settings.remeasure):
-            watch = Watch(self.pool.device, self.pool.pids)
+            watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
             stopped = list(contest(opened, self.settings.effort, self.settings.seed))
             self.conditions = watch.conditions()
             self._account(stopped)

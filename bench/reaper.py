@@ -25,6 +25,9 @@ OWNER_VARIABLE = "ATTNBENCH_OWNER"
 WORKTREES = "worktrees.jsonl"
 """In a scratch folder: a line ``[common git folder, worktree]`` for each worktree, written before it is made."""
 
+SERVER_FOLDER = "server-folder"
+"""In a scratch folder: the folder of the fork server's socket, which nobody removes when the owner is killed."""
+
 ALL_WELL = b"end\n"
 PATIENCE_S = 20.0
 GIT_TIMEOUT_S = 60.0
@@ -125,6 +128,8 @@ def main(folder: str, token: str) -> None:
     if heard == ALL_WELL:
         return
     kill_owned(token)
+    with suppress(OSError), open(os.path.join(folder, SERVER_FOLDER), encoding="utf-8") as file:  # none was started
+        _remove(file.read())
     end = time.monotonic() + PATIENCE_S
     while clear(folder) and time.monotonic() < end:
         time.sleep(0.2)

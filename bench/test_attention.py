@@ -8,30 +8,41 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 
 from bench.agreement.check import check
 from bench.agreement.oracle import Oracle
+from bench.gate.session_run import Kept
 from bench.life import why_wrong
-from bench.records.schema import Agreement
+from bench.records.schema import Agreement, Status
 from bench.timing.replay import VirtualClock
 from bench.timing.timer import Timer
 from impls.contract import Case, Implementation, Refusal, cost
 from impls.registry import why_unavailable
 
 DEVICE_ROUNDS = 50
+ONE_SET = "warm, one set of inputs"
+"""What caches hold where pytest-benchmark repeats one call; `run` rotates inputs, so the two are not compared."""
 
 
 def test_attention(
-    benchmark: Any, implementation: Implementation, case: Case, oracle: Oracle, device_clock: VirtualClock | None
+    benchmark: Any,
+    implementation: Implementation,
+    case: Case,
+    oracle: Oracle,
+    device_clock: VirtualClock | None,
+    kept: Kept,
 ) -> None:
     """`implementation` agrees with the oracle on `case`, and this is how long it takes."""
     __tracebackhide__ = True
     if reason := why_unavailable(implementation, oracle.device):
+        kept.refused = Status.UNAVAILABLE
         pytest.skip(reason)
     try:
         agreement = check(implementation, case, oracle, surroundings=not implementation.compiled).agreement
     except Refusal as refusal:
         pytest.skip(str(refusal))
+    kept.agreement = agreement
     benchmark.group = case.id
     benchmark.extra_info.update(extra_info(implementation.name, case, agreement))
     if not agreement.ok:
@@ -39,12 +50,17 @@ def test_attention(
     if reason := implementation.never_timed.get(oracle.device):
         pytest.skip(f"it agrees, and is not timed: {reason}")
     with Timer(implementation, case, oracle, seed=0) as timer:
-        benchmark.extra_info["clock"] = timer.clock.name
-        if device_clock is None:
-            benchmark(timer.timed_call())
-        else:
-            timer.warm_up()
-            replay(benchmark, device_clock, [timer.sample_ns() / 1e9 for _ in range(DEVICE_ROUNDS)])
+        if device_clock is not None:
+            timer.warm_up()  # which chooses the clock
+        benchmark.extra_info["clock"] = kept.clock = timer.clock.name
+        kept.cache = timer.clock.cache if device_clock else ONE_SET
+        kept.threads = torch.get_num_threads() if oracle.device == "cpu" else 0
+        with kept.watched():
+            if device_clock is None:
+                benchmark(timer.timed_call())
+            else:
+                replay(benchmark, device_clock, [timer.sample_ns() / 1e9 for _ in range(DEVICE_ROUNDS)])
+        kept.peak_bytes = timer.peak_bytes() if kept.wanted else None
 
 
 def replay(benchmark: Any, clock: VirtualClock, seconds: Sequence[float]) -> None:

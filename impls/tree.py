@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -41,11 +42,11 @@ class Tree:
         return (self.path, source) if source.is_dir() else (self.path,)
 
     def has(self, module: str) -> bool:
-        """Whether a top-level module of that name lies in an importable folder."""
-        return any(
-            (folder / module / "__init__.py").is_file() or (folder / f"{module}.py").is_file()
-            for folder in self.importable
-        )
+        """Whether a top-level module of that name lies in an importable folder; a folder without Python is none."""
+        spec = PathFinder.find_spec(module, [str(folder) for folder in self.importable])
+        if spec is None or spec.has_location:
+            return spec is not None
+        return any(next(Path(place).glob("*.py"), None) for place in spec.submodule_search_locations or ())
 
     def strangers(self) -> list[str]:
         """Modules that the tree has itself but that were imported from elsewhere, with what belongs to them.

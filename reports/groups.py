@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.schema import Run
-from reports.compare import compare
+from bench.records.verdict import About, Judgement
 from reports.text import visible
 from reports.units import length
 
@@ -74,24 +74,23 @@ def _lines(group: pd.DataFrame) -> list[list[Any]]:
     return [[name, part.index.tolist()] for name, part in group.groupby("implementation", sort=False)]
 
 
-def forest(rows: pd.DataFrame, runs: Sequence[Run], baseline: Run | None) -> list[list[Any]]:
-    """Each timed pair against the baseline: ``[row, ratio, low, high, verdict, case, implementation]``.
+def forest(rows: pd.DataFrame, against: Sequence[Judgement]) -> list[list[Any]]:
+    """Each pair that could be compared: ``[row, ratio, low, high, verdict, case, implementation]``.
 
-    `row` is None where records were aggregated; names stand only there.
+    `against` holds a judgement for each run. `row` is None where records were
+    aggregated; names stand only there.
     """
-    if baseline is None:
-        return []
     found: list[list[Any]] = []
     keys = zip(rows["run_index"], rows["case"], rows["implementation"], strict=True)
     places = {key: place for place, key in zip(rows.index, keys, strict=True)}
-    for index, run in enumerate(runs):
-        both = compare(run, baseline)
-        row: Any
-        for row in both[both["ratio"].notna()].itertuples():
-            place = places.get((index, row.case, row.implementation))
-            numbers = [float(f"{value:.4g}") for value in (row.ratio, row.low, row.high)]
-            names = [] if place is not None else [visible(row.case), visible(row.implementation)]
-            found.append([place, *numbers, row.verdict, *names])
+    for index, judgement in enumerate(against):
+        for one in judgement.findings:
+            if one.about is not About.TIME or one.ratio is None or one.low is None or one.high is None:
+                continue
+            place = places.get((index, one.case, one.implementation))
+            numbers = [float(f"{value:.4g}") for value in (one.ratio, one.low, one.high)]
+            names = [] if place is not None else [visible(one.case), visible(one.implementation)]
+            found.append([place, *numbers, one.verdict, *names])
     return found
 
 

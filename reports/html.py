@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from bench.records.schema import Run
-from reports.compare import COARSE
+from bench.records.verdict import Judgement
 from reports.machine_code import Fact, rows
 from reports.payload import as_script, payload
 from reports.pictures import pictures
@@ -47,8 +47,8 @@ ROOFLINE = (
     "of points at nearly one intensity the best is shown."
 )
 BASELINE = (
-    f"Time over the baseline's time, right of 1 is slower; the bar is the interval. Two stored runs can show "
-    f"{COARSE - 1:.0%} or more: triangles are changes, circles are none, open circles can't be told."
+    "Time over the baseline's time, right of 1 is slower; the bar is the interval. "
+    "Triangles are changes, circles are none, open circles can't be told."
 )
 
 
@@ -56,18 +56,18 @@ def write_report(
     runs: Sequence[Run],
     path: Path,
     *,
-    baseline: Run | None = None,
+    against: Sequence[Judgement] = (),
     reference_implementation: str | None = None,
     machine_code: Sequence[Fact] = (),
 ) -> None:
     """Write the page about `runs` to `path`, making its folder.
 
-    `baseline` adds a comparison; `reference_implementation` is what speed-ups are
+    `against` adds comparisons, a judgement for each run; `reference_implementation` is what speed-ups are
     against; `machine_code` adds the facts of compiled kernels. Raises ValueError for a
     reference that no record has, OSError where the file can't be written.
     """
     page = render(
-        runs, baseline=baseline, reference_implementation=reference_implementation, machine_code=machine_code
+        runs, against=against, reference_implementation=reference_implementation, machine_code=machine_code
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -76,17 +76,17 @@ def write_report(
 def render(
     runs: Sequence[Run],
     *,
-    baseline: Run | None = None,
+    against: Sequence[Judgement] = (),
     reference_implementation: str | None = None,
     machine_code: Sequence[Fact] = (),
 ) -> str:
     """The page as text."""
-    said = summary(runs, baseline=baseline, reference_implementation=reference_implementation)
-    values = payload(said, runs, baseline)
+    said = summary(runs, against=against, reference_implementation=reference_implementation)
+    values = payload(said, runs, against)
     masks = pictures(runs)
     shown = {
         "masks": bool(masks),
-        "baseline": baseline is not None,
+        "baseline": bool(against),
         "history": bool(values["history"]),
         "gqa": bool(values["gqa"]),
         "machine-code": bool(machine_code),
@@ -104,7 +104,7 @@ def render(
             runs=runs,
             labels=values["runs"],
             masks=masks,
-            baseline=baseline,
+            baseline=bool(against),
             shows=shown,
             machine_code=rows(list(machine_code)),
             features=features(runs),

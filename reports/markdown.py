@@ -7,31 +7,32 @@ from typing import Any
 import pandas as pd
 
 from bench.records.schema import Run
-from reports.compare import compare
+from bench.records.verdict import Judgement, Verdict
 from reports.terminal import in_order
-from reports.text import code
+from reports.text import code, plain
 from reports.units import interval, listed, show
 from reports.words import Summary, summary
 
 MOST_CASES = 60
 MOST_CHANGES = 30
-MARKS = {"REGRESSED": "🔺", "IMPROVED": "🔻"}
+MARKS = {Verdict.REGRESSED: "🔺", Verdict.IMPROVED: "🔻"}
 
 
-def render(runs: Sequence[Run], baseline: Run | None = None, *, reference_implementation: str | None = None) -> str:
+def render(
+    runs: Sequence[Run], against: Sequence[Judgement] = (), *, reference_implementation: str | None = None
+) -> str:
     """Markdown of `runs`; tables are cut at a size that a comment can hold, and say so."""
-    said = summary(runs, baseline=baseline, reference_implementation=reference_implementation)
-    return "\n".join(_lines(said, runs, baseline)) + "\n"
+    said = summary(runs, against=against, reference_implementation=reference_implementation)
+    return "\n".join(_lines(said, against)) + "\n"
 
 
-def _lines(said: Summary, runs: Sequence[Run], baseline: Run | None) -> Iterator[str]:
+def _lines(said: Summary, against: Sequence[Judgement]) -> Iterator[str]:
     yield "## Attention benchmark"
     for paragraph in said.paragraphs:
         yield f"\n**{'⚠ ' if paragraph.bad else ''}{paragraph.title}**\n"
         yield from (f"- {escaped(line)}" for line in paragraph.lines)
-    if baseline is not None:
-        for run in runs:
-            yield from _changes(compare(run, baseline))
+    for judgement in against:
+        yield from _changes(judgement)
     yield from _winners(said.rows)
 
 
@@ -73,22 +74,21 @@ def _winners(rows: pd.DataFrame) -> Iterator[str]:
     yield "\n</details>"
 
 
-def _changes(both: pd.DataFrame) -> Iterator[str]:
-    changed = both[both["verdict"].isin(["REGRESSED", "IMPROVED"])].sort_values("ratio", ascending=False)
-    if changed.empty:
+def _changes(judgement: Judgement) -> Iterator[str]:
+    changed = [one for one in judgement.findings if one.verdict in MARKS]
+    if not changed:
         return
-    yield "\n| verdict | case | implementation | time against baseline | interval |"
-    yield "|---|---|---|--:|--:|"
-    row: Any
-    for row in changed.head(MOST_CHANGES).itertuples():
-        ratio = row.status if pd.isna(row.ratio) else show(row.ratio, "ratio")
+    yield "\n| verdict | about | case | implementation | against baseline | interval |"
+    yield "|---|---|---|---|--:|--:|"
+    for one in changed[:MOST_CHANGES]:
         cells = (
-            f"{MARKS[row.verdict]} {row.verdict}",
-            code(row.case),
-            code(row.implementation),
-            str(ratio),
-            interval(row.low, row.high, "ratio"),
+            f"{MARKS[one.verdict]} {one.verdict}",
+            one.about.value,
+            code(one.case),
+            code(one.implementation),
+            plain(one.reason) if one.ratio is None else show(one.ratio, "ratio"),
+            interval(one.low, one.high, "ratio"),
         )
         yield f"| {' | '.join(map(escaped, cells))} |"
     if len(changed) > MOST_CHANGES:
-        yield f"\n{len(changed) - MOST_CHANGES:,} more changes are in the HTML report."
+        yield f"\n{len(changed) - MOST_CHANGES:,} more changes are in what `gate --json` writes."

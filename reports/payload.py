@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.schema import Run
+from bench.records.verdict import Judgement
 from reports.aggregate import MOST_ROWS, aggregated
 from reports.choices import ranked
 from reports.data import limits
@@ -37,14 +38,14 @@ LONGEST_TEXT = 400
 MOST_SAMPLES = 200_000
 
 
-def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[str, Any]:
+def payload(said: Summary, runs: Sequence[Run], against: Sequence[Judgement] = ()) -> dict[str, Any]:
     """Everything that the page's script needs, as plain JSON values."""
     rows, aggregation = aggregated(said.rows.reset_index(drop=True), MOST_ROWS)
     ranks = ranked(rows)
     rows["rank"], rows["tied"], rows["limited"] = ranks["rank"], ranks["tied"], ranks["limited"]
     planned = _planned(rows, runs)
     quoted = _quoted([*planned, *rows["case"], *rows["example"]])
-    against = forest(rows, runs, baseline)
+    compared = forest(rows, against)
     # From here on names are what is shown of them: they link the parts of the page.
     rows = rows.assign(implementation=rows["implementation"].map(text), case=rows["case"].map(text))
     return {
@@ -67,7 +68,7 @@ def payload(said: Summary, runs: Sequence[Run], baseline: Run | None) -> dict[st
         "panels": panels(rows),
         "winners": winners(rows),
         "gqa": gqa_panels(rows),
-        "forest": against,
+        "forest": compared,
         "history": history(rows, runs),
         "roofs": [asdict(roof) for roof in roofs(runs)],
     }

@@ -4,14 +4,15 @@ Plain text; a name in `backticks` is code. What comes from outside goes through
 :func:`reports.text.code`, so that it can't close its own quotes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from bench.records.schema import Run
+from bench.records.verdict import SEVERITY, About, Judgement, Verdict
 from reports.choices import Choice, choices, default_reference
-from reports.compare import COARSE, VERDICTS, compare, differences
 from reports.data import BROKEN, NOT_RUN, table
 from reports.text import code, moment, plain
 from reports.trust import trust
@@ -69,7 +70,7 @@ class Summary:
 
 
 def summary(
-    runs: Sequence[Run], *, baseline: Run | None = None, reference_implementation: str | None = None
+    runs: Sequence[Run], *, against: Sequence[Judgement] = (), reference_implementation: str | None = None
 ) -> Summary:
     """The words of `runs`; ValueError, with the names there are, for a reference that has no record."""
     every = table(runs)
@@ -89,7 +90,7 @@ def summary(
         Paragraph(title="Use", lines=tuple(line.sentence for line in advised) or (NOTHING_TO_USE,)),
         Paragraph(title="Not run", lines=tuple(_not_run(rows, latest))),
         Paragraph(title="Trust", lines=tuple(trust(rows, latest))),
-        *([_against(latest, baseline)] if baseline and runs else []),
+        *([_against(against)] if against else []),
     )
     return Summary(
         paragraphs=paragraphs, advice=advised, rows=every, choices=chosen, reference=reference, current=newest
@@ -231,27 +232,29 @@ def _not_run(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
         yield "Nothing: every implementation ran every case."
 
 
-def _against(runs: Sequence[Run], baseline: Run) -> Paragraph:
-    lines, bad = [], False
-    for run in runs:
-        if reasons := differences(run, baseline):
-            lines.append(f"Not comparable with the baseline: {'; '.join(plain(r) for r in reasons[:4])}.")
-        both = compare(run, baseline)
-        verdicts = both["verdict"].value_counts()
-        told = [f"{int(verdicts[name])} {name}" for name in VERDICTS if name in verdicts]
-        lines.append(f"Against the baseline of {moment(baseline.header.created)}: {listed(told) or 'no record'}.")
-        lines += _turned(both)
-        bad = bad or "REGRESSED" in verdicts
-    lines.append(
-        f"Two stored runs can show a change of {COARSE - 1:.0%} or more; smaller ones need both sides in one run."
-    )
+def _against(against: Sequence[Judgement]) -> Paragraph:
+    lines: list[str] = []
+    for judgement in against:
+        counts = Counter(one.verdict for one in judgement.findings)
+        told = [f"{counts[verdict]} {verdict}" for verdict in SEVERITY if counts[verdict]]
+        lines.append(f"Against the baseline {plain(judgement.baseline)}: {listed(told) or 'no record'}.")
+        lines += [_sentence(judgement.upset)] if judgement.upset else []
+        lines += _turned(judgement)
+    lines += dict.fromkeys(_sentence(note) for judgement in against for note in judgement.notes)
+    bad = any(judgement.verdict is Verdict.REGRESSED for judgement in against)
     return Paragraph(title="Baseline", lines=tuple(lines), bad=bad)
 
 
-def _turned(both: pd.DataFrame) -> Iterable[str]:
-    """Records whose status is another one now, by implementation."""
-    turned = both[
-        (both["status"] != both["status_before"]) & both["status"].notna() & both["status_before"].notna()
-    ]
-    for (name, before, now), part in turned.groupby(["implementation", "status_before", "status"], sort=False):
-        yield f"{code(str(name))} was {before} and is {now} on {count(len(part), 'case')}."
+def _sentence(text: str) -> str:
+    shown = plain(text)
+    return f"{shown[:1].upper()}{shown[1:]}" + ("" if shown.endswith((".", "…")) else ".")
+
+
+def _turned(judgement: Judgement) -> Iterable[str]:
+    """What changed beside the time, by implementation: each with one reason."""
+    found: dict[tuple[str, Verdict, About], list[str]] = {}
+    for one in judgement.findings:
+        if one.about not in (About.TIME, About.PRESENCE) and one.verdict is not Verdict.UNCHANGED:
+            found.setdefault((one.implementation, one.verdict, one.about), []).append(one.reason)
+    for (name, verdict, about), reasons in found.items():
+        yield f"{code(name)} {verdict} in {about} on {count(len(reasons), 'case')}: {plain(reasons[0])}."

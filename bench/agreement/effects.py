@@ -55,7 +55,7 @@ def _default_dtype(call: Call, plain: Tensor, wanted: Expectation) -> Check:
 
 def _unwritten(call: Call, plain: Tensor) -> Check:
     """No NaN comes out when every ``torch.empty`` is full of it."""
-    with _filled_allocations():
+    with filled_allocations():
         out = call().out
     holes = int((out.isnan() & ~plain.isnan()).sum())
     words = f"{holes} elements come from memory that nothing wrote (torch.empty)"
@@ -63,7 +63,7 @@ def _unwritten(call: Call, plain: Tensor) -> Check:
 
 
 @contextmanager
-def _filled_allocations() -> Iterator[None]:
+def filled_allocations() -> Iterator[None]:
     """``torch.empty`` fills with NaN here, a service of torch's deterministic mode."""
     mode = torch.get_deterministic_debug_mode()
     filling = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # set on the module

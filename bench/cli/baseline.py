@@ -32,12 +32,13 @@ def command() -> None:
 def save(name: str, run: Path, folder: Path, force: bool) -> None:
     """Keep RUN as baseline NAME for its own machine; other machines' runs under that name stay."""
     from bench.gate import baselines
+    from bench.records.store import StoreError
 
     found = _read(run)
     try:
         file = baselines.save(folder, name, found, force=force)
         held = baselines.load(folder, name)
-    except baselines.BaselineError as error:
+    except (baselines.BaselineError, StoreError) as error:
         raise Unusable(str(error)) from error
     if lost := len(found.missing):
         click.echo(f"warning: {lost} planned records are missing in {run}; their cases will be NEW", err=True)

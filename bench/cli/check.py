@@ -15,12 +15,10 @@ from bench.cli.session import (
     session,
     verdict_lines,
 )
-from bench.cli.sweep_options import chosen_sweep
+from bench.cli.sweep_options import cases_of, chosen_sweep
 from bench.life import Settings
 from bench.records.schema import Record, as_json
 from bench.run import run_sweep
-from bench.sweeps import Sweep
-from impls.contract import CaseError, parse_case
 
 EXAMPLES = """\b
 Examples:
@@ -51,7 +49,7 @@ def command(
 
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
-    sweep = _cases(case_ids) if case_ids else chosen_sweep(sweep_arguments, "trust")
+    sweep = cases_of(case_ids) if case_ids else chosen_sweep(sweep_arguments, "trust")
     chosen = () if properties == "none" else _chosen("property", properties, PROPERTY_NAMES)
     settings = Settings(
         seed=seed, families=_chosen("family", families, tuple(FAMILIES)), properties=chosen, timed=False
@@ -68,13 +66,6 @@ def command(
     for line in (*reported_lines(records), *verdict_lines(records, device)):
         click.echo(line, err=json_file == "-")
     raise SystemExit(exit_code(records))
-
-
-def _cases(case_ids: tuple[str, ...]) -> Sweep:
-    try:
-        return Sweep("cases", tuple(parse_case(case_id) for case_id in case_ids))
-    except CaseError as error:
-        raise UsageError(str(error)) from error
 
 
 def _chosen(what: str, text: str | None, known: tuple[str, ...]) -> tuple[str, ...]:

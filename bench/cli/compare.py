@@ -1,16 +1,21 @@
 """``compare``: two implementations, or two revisions, side by side on this machine."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from math import expm1, inf
 from pathlib import Path
 from shlex import join
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
+from bench.agreement.families import FAMILIES
 from bench.cli.judging import Judging, finish, judging_options
+from bench.cli.peaking import Peaking
 from bench.cli.progress import bar
 from bench.cli.session import (
     CASE_TIMEOUT_S,
@@ -23,14 +28,18 @@ from bench.cli.session import (
 )
 from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from bench.cli.sweep_options import cases_of, chosen_sweep, sweep_options
+from bench.life import Settings
+from bench.records.schema import Environment
+from bench.sweeps import Sweep
+from bench.timing.process import Pool
+from bench.timing.process import pool as workers
+from bench.timing.worker import Setting
 
 if TYPE_CHECKING:
-    from bench.gate.compare import Asked, Sides
-    from bench.gate.launch import Contender
-    from bench.records.environment import Environment
-    from bench.records.launch import Launch
-    from bench.sweeps import Sweep
-    from bench.timing.process import Pool
+    from bench.gate.compare import Sides
+    from bench.gate.revisions import Tree
+    from bench.records.launch import Comparing, Launch
+    from bench.records.verdict import Judgement
 
 EXAMPLES = """\b
 Examples:
@@ -40,6 +49,8 @@ Examples:
   python -m bench compare v1.2 WORKTREE --impl my_kernel.py:attention --setup 'pip install -e .' --junit gate.xml
 """
 A, B = "A", "B"
+JOURNAL = "launches.jsonl"
+COMMAND = ("python", "-m", "bench", "compare")
 
 
 @click.command(epilog=EXAMPLES)
@@ -58,9 +69,15 @@ A, B = "A", "B"
 @click.option("--device", default="cpu", show_default=True, help="Where both sides run.")
 @click.option("--threads", default=1, show_default=True, help="Threads of each side, pinned to as many CPUs (cpu).")
 @click.option("--seed", default=0, show_default=True, help="Seed of the inputs and of the order.")
-@click.option("--timeout", "timeout_s", type=float, help="Seconds a step of a case may take. [default: the sweep's, or 120]")
+@click.option(
+    "--timeout", "timeout_s", type=float, help="Seconds a step of a case may take. [default: the sweep's, or 120]"
+)
 @click.option("--time-budget", metavar="10m", help="End by then; what is open stays UNDECIDED.")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the launches; runs/DATE-compare without it.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the launches; runs/DATE-compare without it.",
+)
 @click.option("--resume", is_flag=True, help="Go on with an unfinished comparison in --out.")
 @judging_options
 def command(
@@ -88,7 +105,7 @@ def command(
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
-    from bench.gate.compare import Asked
+    from bench.gate.launch import pinned
 
     started = perf_counter()
     refuse_device(device)
@@ -99,15 +116,160 @@ def command(
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the comparison to go on with")
     sweep = cases_of(case_ids) if case_ids else chosen_sweep(sweep_arguments, "smoke")
-    until_s = started + seconds_of(time_budget) if time_budget else None
+    until_s = started + seconds_of(time_budget) if time_budget else inf
     folder = out or Path(f"runs/{datetime.now():%Y%m%d-%H%M%S}-compare")  # noqa: DTZ005 - a name for its user
     limit_s = timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S
-    asked = Asked(sweep.cases, device, seed, limit_s, resume=resume)
     with ExitStack() as stack:
-        sides = _sides(stack, baseline, candidate, implementation, repo, setup, device, threads)
-        judgement, interrupted = _compare(asked, sides, sweep, folder, until_s)
+        options = {
+            "--impl": implementation,
+            "--repo": str(repo) if repo else None,
+            "--setup": setup,
+            "--device": device if device != "cpu" else None,
+            "--threads": str(threads) if threads != 1 else None,
+            "--seed": str(seed) if seed else None,
+        }
+        words = (*COMMAND, baseline, candidate, *_words(options))
+        if implementation is None:
+            sides = _implementations(baseline, candidate, pinned(device, threads), words)
+        else:
+            trees = stack.enter_context(_checked_out(repo or Path(), (baseline, candidate), setup or ""))
+            sides = _revisions(trees, implementation, pinned(device, threads), words)
+        pool = stack.enter_context(workers(device, limit_s))
+        judgement, interrupted = _compare(sides, sweep, pool, seed, folder / JOURNAL, until_s, resume=resume)
     click.echo(f"launches: {folder / JOURNAL}", err=True)
     if interrupted:
         click.echo(f"stopped; go on with --out {folder} --resume", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
     finish(judgement, judging)
+
+
+def _words(options: dict[str, str | None]) -> list[str]:
+    """The options that were given, as words of a command."""
+    return [word for name, value in options.items() if value is not None for word in (name, value)]
+
+
+def _refuse_threads(threads: int) -> None:
+    from bench.timing.conditions import cpus
+
+    if not 1 <= threads <= cpus():
+        raise UsageError(f"--threads {threads}: this process may use 1 to {cpus()} CPUs")
+
+
+@contextmanager
+def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterator[tuple[Tree, ...]]":
+    """The worktrees of both revisions. Raises UsageError."""
+    from bench.gate.git import RevisionError
+    from bench.gate.revisions import checked_out
+
+    try:
+        with checked_out(repo, revisions, setup) as trees:
+            yield trees
+    except RevisionError as error:
+        raise UsageError(str(error)) from error
+
+
+def _implementations(baseline: str, candidate: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
+    """Two implementations of this checkout or the user's own."""
+    from bench.gate.compare import Sides
+    from bench.gate.launch import Contender
+    from bench.records.launch import Side
+
+    a, b = (Contender(label, name, name, setting) for label, name in ((A, baseline), (B, candidate)))
+    notes = ("A and B are the same: any difference is a false alarm (A/A)",) if baseline == candidate else ()
+    kept = (Side(implementation=baseline), Side(implementation=candidate))
+    return Sides(a, b, kept, candidate, words, notes)
+
+
+def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
+    """One implementation at two revisions."""
+    from bench.gate.compare import Sides
+    from bench.gate.launch import Contender
+
+    if reason := next((why for tree in trees if (why := tree.why_not(implementation))), None):
+        raise UsageError(reason)
+    a, b = (
+        Contender(label, implementation, tree.name, tree.setting(setting))
+        for label, tree in zip((A, B), trees, strict=True)
+    )
+    first, second = trees
+    notes = (*first.notes, *second.notes)
+    return Sides(a, b, (first.side(implementation), second.side(implementation)), implementation, words, notes)
+
+
+def _compare(
+    sides: "Sides", sweep: Sweep, pool: Pool, seed: int, journal: Path, until_s: float, *, resume: bool
+) -> "tuple[Judgement, bool]":
+    """Check both sides, take launches until all is decided, and judge; whether Ctrl-C ended it."""
+    from bench.gate.compare import check, judge, side_by_side
+    from bench.gate.journal import Journal
+    from bench.gate.launch import Bench
+    from bench.records.lines import StoreError
+
+    sides.enrol(pool)
+    here = environment_of(pool)
+    _refuse_unknown(sides, pool)
+    header = _header(sides, sweep, seed, here)
+    try:
+        with Journal.open(journal, header, resume) as kept, stopping("launch") as stop:
+            for damage in kept.damaged:
+                click.echo(f"skipped a damaged line: {damage}", err=True)
+            settings = Settings(seed=seed, families=tuple(FAMILIES), peaks=Peaking(pool, here, sweep))
+            with progress(2 * len(sweep.cases), "checking") as told:
+                pairs = check(sweep.cases, sides, pool, settings, told)
+            bench = Bench(pool.device, pool.folder, pool.timeout_s, seed)
+            measured = side_by_side(
+                sweep.cases, pairs, sides, bench, kept, lambda: bool(stop) or perf_counter() >= until_s
+            )
+            with bar(None, "launches", _line) as took:
+                for launch in measured.measure():
+                    took(launch, f"{launch.case} {launch.phase}")
+            judged = judge(sides, pairs, measured)
+    except StoreError as error:
+        raise UsageError(str(error)) from error
+    return msgspec.structs.replace(judged, command=header.command), bool(stop)
+
+
+def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
+    """Raise UsageError for a name that a side doesn't know; a candidate that doesn't import is a finding."""
+    for side in (sides.a, sides.b):
+        try:
+            described(pool.worker(side.label), (side.name,))
+        except UsageError as error:
+            raise UsageError(f"{side.label}: {error.message}{_perhaps_revision(side.name)}") from error
+
+
+def _perhaps_revision(name: str) -> str:
+    """A hint where the name of an unknown implementation is one that git knows."""
+    from bench.gate.git import RevisionError, repository
+
+    try:
+        repository(Path()).commit(name)
+    except RevisionError:
+        return ""
+    return f"; it is a git revision: say with --impl what to compare at {name}"
+
+
+def _header(sides: "Sides", sweep: Sweep, seed: int, here: Environment) -> "Comparing":
+    from bench.gate.launch import PROTOCOL
+    from bench.gate.rule import RULE
+    from bench.records.launch import Comparing
+
+    return Comparing(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        a=sides.kept[0],
+        b=sides.kept[1],
+        cases=tuple(case.id for case in sweep.cases),
+        seed=seed,
+        rule=f"{RULE}; {PROTOCOL}; threads {sides.a.setting.threads}",
+        environment=here,
+        command=join(["python", "-m", "bench", *sys.argv[1:]]),
+    )
+
+
+def _line(launch: "Launch") -> str:
+    sentinel = "" if launch.sentinel is None else f", A again {100 * expm1(launch.sentinel):+.2f}%"
+    disturbed = f"  disturbed: {launch.disturbance}" if launch.disturbance else ""
+    return (
+        f"{launch.case}  {launch.phase} {launch.number}  "
+        f"B {100 * expm1(launch.log_ratio):+.2f}%{sentinel}{disturbed}"
+    )

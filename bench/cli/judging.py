@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 STDOUT = Path("-")
 LOG_WIDTH = 180
-ASKABLE = ("new", "missing")
 
 
 class Unusable(click.ClickException):
@@ -94,12 +93,12 @@ def _allowed(path: Path | None) -> "tuple[Entry, ...]":
 
 
 def _required(text: str | None) -> "tuple[Verdict, ...]":
-    from bench.records.verdict import Verdict
+    from bench.gate.allow import AllowError, asked
 
-    words = [word.strip().lower() for word in text.split(",")] if text else []
-    if unknown := [word for word in words if word not in ASKABLE]:
-        raise Unusable(f"--fail-on takes {' and '.join(ASKABLE)}, with a comma between them, not {unknown[0]!r}")
-    return tuple(Verdict(word.upper()) for word in dict.fromkeys(words))
+    try:
+        return asked(text or "")
+    except AllowError as error:
+        raise Unusable(f"--fail-on {error}") from error
 
 
 def finish(judgement: "Judgement", judging: Judging) -> NoReturn:
@@ -107,28 +106,15 @@ def finish(judgement: "Judgement", judging: Judging) -> NoReturn:
 
     0 nothing got worse, 1 something did, 2 an output can't be written, 4 undecided or incomparable.
     """
-    judged = settled(judgement, judging)
+    from bench.gate.allow import settled
+
+    judged = settled(judgement, judging.allowed, judging.required, datetime.now(UTC).date())
     show(judged, judging)
     try:
         _write(judged, judging)
     except OSError as error:
         raise Unusable(f"can't write {error.filename}: {error.strerror or error}") from error
     raise SystemExit(judged.exit_code)
-
-
-def settled(judgement: "Judgement", judging: Judging) -> "Judgement":
-    """`judgement` with what the user accepts and asks for, the worst first."""
-    import msgspec
-
-    from bench.gate.allow import allowing
-    from bench.records.verdict import worst_first
-
-    today = datetime.now(UTC).date()
-    required = tuple(dict.fromkeys((*judgement.required, *judging.required)))
-    judged = allowing(msgspec.structs.replace(judgement, required=required), judging.allowed, today)
-    failing = judged.failing
-    rest = [one for one in judged.findings if one not in failing]
-    return msgspec.structs.replace(judged, findings=worst_first(list(failing)) + worst_first(rest))
 
 
 def show(judged: "Judgement", judging: Judging) -> None:

@@ -5,16 +5,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from bench.cli.judging import Unusable
+
 if TYPE_CHECKING:
     from bench.records.schema import Run
+    from bench.records.verdict import Judgement
 
 FORMATS = ("html", "md", "json", "csv", "index")
-
-
-class Unusable(click.ClickException):
-    """Input that can't be used: one line, exit 2."""
-
-    exit_code = 2
 
 
 @click.command(
@@ -68,16 +65,26 @@ def _render(
     if form == "index":
         return f"{_index(paths)}\n"
     runs = [_read(path) for path in paths]
-    before = _read(baseline) if baseline else None
+    against = _judged(runs, baseline)
     if form == "html":
         target = output or _beside(paths[0])
-        _write_html(runs, target, before, reference, codegen)
+        _write_html(runs, target, against, reference, codegen)
         return f"{target}\n"
-    text = _text(runs, before, form, reference)
+    text = _text(runs, against, form, reference)
     if output is None:
         return text
     output.write_text(text, encoding="utf-8")
     return f"{output}\n"
+
+
+def _judged(runs: list["Run"], baseline: Path | None) -> "list[Judgement]":
+    """A judgement of each run by the baseline; none without one."""
+    if baseline is None:
+        return []
+    from bench.gate.stored import judge
+
+    before = _read(baseline)
+    return [judge(run, before) for run in runs]
 
 
 def _index(paths: tuple[Path, ...]) -> Path:
@@ -105,19 +112,19 @@ def _beside(run: Path) -> Path:
 
 
 def _write_html(
-    runs: list["Run"], target: Path, before: "Run | None", reference: str | None, codegen: Path | None
+    runs: list["Run"], target: Path, against: "list[Judgement]", reference: str | None, codegen: Path | None
 ) -> None:
     from reports.html import write_report
     from reports.machine_code import read_facts
 
     try:
         facts = read_facts(codegen) if codegen else ()
-        write_report(runs, target, baseline=before, reference_implementation=reference, machine_code=facts)
+        write_report(runs, target, against=against, reference_implementation=reference, machine_code=facts)
     except ValueError as error:
         _refuse(str(error))
 
 
-def _text(runs: list["Run"], before: "Run | None", form: str, reference: str | None) -> str:
+def _text(runs: list["Run"], against: "list[Judgement]", form: str, reference: str | None) -> str:
     from reports import markdown, tables
 
     if form == "csv":
@@ -125,7 +132,7 @@ def _text(runs: list["Run"], before: "Run | None", form: str, reference: str | N
     if form == "json":
         return tables.to_json(runs)
     try:
-        return markdown.render(runs, before, reference_implementation=reference)
+        return markdown.render(runs, against, reference_implementation=reference)
     except ValueError as error:
         _refuse(str(error))
 

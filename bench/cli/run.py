@@ -1,8 +1,5 @@
 """``run``: check, time, store, report."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -10,6 +7,7 @@ from time import perf_counter
 import click
 
 from bench.agreement.families import FAMILIES
+from bench.cli.peaking import Peaking
 from bench.cli.session import (
     Session,
     UsageError,
@@ -19,9 +17,10 @@ from bench.cli.session import (
     session,
     verdict_lines,
 )
+from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from bench.cli.sweep_options import chosen_sweep
 from bench.life import Settings
-from bench.records.schema import Peaks, Run
+from bench.records.schema import Run
 from bench.records.store import RunWriter, StoreError, read_run, run_file
 from bench.refine import refine
 from bench.run import run_sweep
@@ -36,8 +35,6 @@ Examples:
   python -m bench run --sweep quick --impl sdpa_flash --impl my_kernel.py:attention --out runs/mine
   python -m bench run --sweep full --out runs/full --resume
 """
-
-EXIT_INTERRUPTED = 130
 
 
 @click.command(epilog=EXAMPLES)
@@ -74,7 +71,7 @@ def command(
     if resume and not out:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user
-    until_s = started + _seconds(time_budget) if time_budget else None
+    until_s = started + seconds_of(time_budget) if time_budget else None
     effort = Effort(interval=interval / 100, budget_s=budget_s)
     spent = Spent()
     start_server()
@@ -82,7 +79,7 @@ def command(
     if resume and not run_file(folder).exists():
         click.echo(f"nothing to resume in {folder}: starting anew", err=True)
     with session(names, device, sweep, timeout_s) as here:
-        peaks = Peaking(here, sweep)
+        peaks = Peaking(here.pool, here.environment, sweep)
         settings = Settings(seed=seed, families=tuple(FAMILIES), effort=effort, peaks=peaks)
         if reference is not None and reference not in here.names:
             raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
@@ -100,29 +97,6 @@ def _load_reports() -> None:
     import reports.terminal  # noqa: F401 - imported for its effect, as is reports.html
 
 
-class Peaking:
-    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
-
-    def __init__(self, here: Session, sweep: Sweep) -> None:
-        self.here, self.dtypes = here, tuple(sorted({case.dtype for case in sweep.cases}))
-        self.known: Peaks | None = None
-
-    def __call__(self, again: bool) -> Peaks:
-        """The peaks; with `again`, the better of those and of a new measurement."""
-        if self.known is None or again:
-            self.known = self.here.pool.oracle.ask("peaks", self.here.environment, self.dtypes, again)
-        return self.known
-
-
-def _seconds(text: str) -> float:
-    from bench.sweeps.limits import seconds
-
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise UsageError(f"--time-budget {text!r}: {error}") from error
-
-
 def _run(
     here: Session,
     sweep: Sweep,
@@ -137,7 +111,7 @@ def _run(
     assert settings.peaks is not None, "a run that times knows its peaks"
     try:
         with (
-            stopping() as stop,
+            stopping("record") as stop,
             RunWriter(folder, here.header(sweep, settings.seed, settings.peaks(False)), resume=resume) as writer,
         ):
             total = len(sweep.cases) * len(here.names)
@@ -168,24 +142,6 @@ def _refined(
         if stop:
             break
     return bool(stop)
-
-
-@contextmanager
-def stopping() -> Iterator[list[int]]:
-    """A list that Ctrl-C fills: the record in hand is finished first; a second Ctrl-C ends at once."""
-    asked: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-        click.echo("stopping after the record in hand (Ctrl-C again to stop at once)", err=True)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _show(run: Run, folder: Path, reference: str | None, spent: Spent) -> None:

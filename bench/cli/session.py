@@ -135,6 +135,7 @@ def environment_of(workers: Pool) -> Environment:
     facts = _answered(workers.oracle, "machine")
     if isinstance(facts, Unusable):
         raise UsageError(facts.message)
+    workers.uuid = facts.get("uuid", "")
     return environment(workers.device, facts)
 
 

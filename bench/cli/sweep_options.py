@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from bench.sweeps import FROM_OPTIONS, Sweep, SweepError, load_sweep, override_options, sweep_names
+from impls.contract import CaseError, parse_case
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,4 +37,12 @@ def chosen_sweep(arguments: Mapping[str, str | None], default: str) -> Sweep:
     try:
         return load_sweep(name, overrides)
     except SweepError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def cases_of(case_ids: tuple[str, ...]) -> Sweep:
+    """A sweep of these cases alone; raises click.UsageError for an id that is none."""
+    try:
+        return Sweep("cases", tuple(parse_case(case_id) for case_id in dict.fromkeys(case_ids)))
+    except CaseError as error:
         raise click.UsageError(str(error)) from error

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench.records.verdict import ABSENT, OPEN, About, Finding, Judgement, Verdict
+from bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
 
+ASKABLE = ("new", "missing")
 NEEDED = ("case", "implementation", "about", "reason", "expires")
 
 
@@ -76,6 +77,23 @@ def _entry(path: Path, number: int, one: object) -> Entry:
     return entry
 
 
+def asked(text: str) -> tuple[Verdict, ...]:
+    """Verdicts that a user asks to fail on, as ``new,missing``; raises AllowError for another word."""
+    words = [word.strip().lower() for word in text.split(",")] if text else []
+    if unknown := [word for word in words if word not in ASKABLE]:
+        raise AllowError(f"takes {' and '.join(ASKABLE)}, with a comma between them, not {unknown[0]!r}")
+    return tuple(Verdict(word.upper()) for word in dict.fromkeys(words))
+
+
+def settled(judgement: Judgement, entries: Sequence[Entry], required: Sequence[Verdict], today: date) -> Judgement:
+    """`judgement` with what the user accepts and asks for: what fails first, then by severity."""
+    wanted = tuple(dict.fromkeys((*judgement.required, *required)))
+    judged = allowing(msgspec.structs.replace(judgement, required=wanted), entries, today)
+    failing = judged.failing
+    rest = [one for one in judged.findings if one not in failing]
+    return msgspec.structs.replace(judged, findings=worst_first(list(failing)) + worst_first(rest))
+
+
 def allowing(judgement: Judgement, entries: Sequence[Entry], today: date) -> Judgement:
     """`judgement` with the findings that `entries` accept marked; expired and unused entries are named in notes.
 
@@ -102,4 +120,4 @@ def allowing(judgement: Judgement, entries: Sequence[Entry], today: date) -> Jud
 
 
 def _acceptable(finding: Finding) -> bool:
-    return finding.verdict not in OPEN and (finding.verdict is Verdict.REGRESSED or finding.verdict in ABSENT)
+    return finding.verdict is Verdict.REGRESSED or finding.verdict in ABSENT

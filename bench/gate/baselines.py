@@ -12,9 +12,8 @@ from pathlib import Path
 import msgspec
 
 from bench.gate.stored import differences, judge
-from bench.records.files import write_whole
-from bench.records.schema import Run, Status, as_json
-from bench.records.store import RUN_FILE, read_run, run_file
+from bench.records.schema import Run, Status
+from bench.records.store import RUN_FILE, read_run, run_file, write_run
 from bench.records.verdict import Judgement
 from reports.text import visible
 
@@ -47,12 +46,7 @@ def save(folder: Path, name: str, run: Run, *, force: bool = False) -> Path:
     file = folder / name / run.header.environment.fingerprint / RUN_FILE
     if file.exists() and not force:
         raise BaselineError(f"{file} exists, of {read_run(file).header.created}; add --force to replace it")
-    lines = [as_json(run.header), *(as_json(record) for record in run.records)]
-    try:
-        write_whole(file, b"\n".join(lines) + b"\n")
-    except OSError as error:
-        raise BaselineError(f"can't write {file}: {error.strerror}") from error
-    return file
+    return write_run(run, file.parent)
 
 
 def names(folder: Path) -> list[str]:

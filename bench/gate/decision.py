@@ -6,7 +6,7 @@ from math import exp, inf, isfinite
 
 import numpy as np
 
-from bench.gate.bounds import FASTER, OPEN, RULE, SAME, SLOWER, Numbers, Rule, bounds, decided, location
+from bench.gate.bounds import FASTER, OPEN, RULE, SAME, SLOWER, Numbers, Rule, beyond, bounds, decided, location
 from bench.records.verdict import Verdict
 
 VERDICTS = {
@@ -15,6 +15,10 @@ VERDICTS = {
     FASTER: Verdict.IMPROVED,
     SAME: Verdict.UNCHANGED,
 }
+
+
+LARGEST = 700.0
+"""A log-ratio above which exp() has no answer."""
 
 
 @dataclass(frozen=True)
@@ -41,33 +45,33 @@ def checked(log_ratios: Sequence[float]) -> Numbers:
 
 
 def conclude(verdict: Verdict, launches: Numbers, rule: Rule) -> Decision:
-    """The decision with the numbers of these launches; the level of its interval is that of its verdict."""
-    count = launches.shape[-1]
-    if not count:
-        return Decision(verdict, 1.0, 0.0, inf, 0, "no launch was taken")
-    if count < 2:
-        ratio = exp(launches[0])
-        return Decision(verdict, ratio, 0.0, inf, count, f"{percent(ratio)} in one launch: no interval")
-    middle, _, _ = location(launches, rule.trim)
-    level = rule.beta if verdict is Verdict.UNCHANGED else rule.alpha / len(rule.looks)
+    """The decision with the bounds that led to it: those of `beta` where UNCHANGED, else those of `alpha`."""
+    level = rule.beta_of_a_look if verdict is Verdict.UNCHANGED else rule.alpha_of_a_look
     low, high = bounds(launches, rule, level)
-    ratio, least, most = exp(middle), exp(low), exp(high) if high < 700 else inf
-    return Decision(verdict, ratio, least, most, count, _reason(verdict, ratio, least, most, count, rule))
+    middle, _, _ = location(launches, rule)
+    return worded(verdict, (float(middle), float(low), float(high)), launches.size, because(verdict, rule))
+
+
+def worded(verdict: Verdict, log_ratios: tuple[float, float, float], count: int, why: str) -> Decision:
+    """The decision of a middle and its bounds (log-ratios), said in words that end with why."""
+    ratio, low, high = (exp(min(value, LARGEST)) for value in log_ratios)
+    found = f"{percent(ratio)} ({percent(low)} to {percent(high)}) in {count} launches"
+    return Decision(verdict, ratio, low, high, count, f"{found}: {why}")
 
 
 def percent(ratio: float) -> str:
-    """A ratio as a signed change: 1.031 is +3.1%."""
-    return f"{100 * (ratio - 1):+.1f}%"
+    """A ratio as a signed change: 1.031 is +3.1%; one that says nothing as a factor."""
+    return f"{100 * (ratio - 1):+.1f}%" if ratio < 100 else f"x{ratio:.0e}"
 
 
-def _reason(verdict: Verdict, ratio: float, low: float, high: float, count: int, rule: Rule) -> str:
-    found = f"{percent(ratio)} ({percent(low)} to {percent(high)}) in {count} launches"
-    slower, same = percent(exp(rule.slower)), percent(exp(rule.same)).lstrip("+")
+def because(verdict: Verdict, rule: Rule) -> str:
+    """What a verdict means under this rule."""
+    slower, same = percent(exp(rule.slower)), percent(exp(rule.same))
     return {
-        Verdict.REGRESSED: f"{found}: slower than {slower}",
-        Verdict.IMPROVED: f"{found}: faster than {percent(exp(-rule.slower))}",
-        Verdict.UNCHANGED: f"{found}: within {same} either way",
-    }.get(verdict, f"{found}: neither beyond {slower.lstrip('+')} nor within {same}")
+        Verdict.REGRESSED: f"slower by more than {slower[1:]}",
+        Verdict.IMPROVED: f"faster by more than {slower[1:]}",
+        Verdict.UNCHANGED: f"within {same[1:]} either way",
+    }.get(verdict, f"neither beyond {slower[1:]} nor within {same[1:]}")
 
 
 def decide(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision | None:
@@ -86,11 +90,29 @@ def decide(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision | None:
 
 
 def estimate(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision:
-    """UNDECIDED with ratio and interval: what to say when time ran out. Raises as `decide`."""
-    return conclude(Verdict.UNDECIDED, checked(log_ratios), rule)
+    """UNDECIDED with ratio and interval, of any number of launches: what to say when time ran out. Raises as `decide`.
+
+    One launch has no interval (0 to infinity), none has no ratio (1).
+    """
+    launches = checked(log_ratios)
+    if launches.size < 2:
+        ratio = exp(min(launches.sum(), LARGEST))
+        return Decision(
+            Verdict.UNDECIDED,
+            ratio,
+            0.0,
+            inf,
+            launches.size,
+            ["no launch", "one launch: no interval"][launches.size],
+        )
+    level = rule.alpha_of_a_look
+    middle, _, _ = location(launches, rule)
+    low, high = bounds(launches, rule, level)
+    log_ratio = (float(middle), float(low), float(high))
+    return worded(Verdict.UNDECIDED, log_ratio, launches.size, "not decided when the time was up")
 
 
 def flagged(log_ratios: Sequence[float], rule: Rule = RULE) -> bool:
-    """Whether a screened case needs fresh launches: its median is beyond the bound, slower or faster."""
+    """Whether a screened case needs fresh launches: its median is beyond `rule.slower`, slower or faster."""
     launches = checked(log_ratios)
-    return bool(launches.size and abs(np.median(launches)) > rule.slower)
+    return bool(launches.size and beyond(launches, rule))

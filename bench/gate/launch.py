@@ -32,6 +32,9 @@ SETTLING = 3
 CALLS = 4
 SLOW_CALLS = 2
 SLOW_NS = 20_000_000
+PROTOCOL = f"1: {ROUNDS} rounds of {CALLS} after {SETTLING}, {LAUNCH_S:g} s"
+"""Told in a journal: launches of another protocol don't belong in the same comparison."""
+
 SPREAD_BYTES = 1 << 16
 """Each process first takes up to this much memory, so that tensors lie elsewhere in each launch."""
 

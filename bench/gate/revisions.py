@@ -209,15 +209,19 @@ def remove_ownerless(found: Repository) -> None:
     """
     entries = found.common / "worktrees"
     for entry in sorted(entries.iterdir()) if entries.is_dir() else ():
-        if not OURS.fullmatch(entry.name):
-            continue
-        tree = _tree_of(entry)
-        if tree is not None and (tree.parent / LOCK).exists():
-            for folder in ownerless(tree.parent.parent):
-                if folder == tree.parent:
-                    clear(str(folder))
-        elif entry.stat().st_mtime < max(psutil.boot_time(), time.time() - DAY_S):
-            remove_worktree(str(found.common), str(tree or entry))
+        if OURS.fullmatch(entry.name):
+            with suppress(FileNotFoundError):  # it went with another one, or another start clears up as well
+                _remove_ownerless(found, entry)
+
+
+def _remove_ownerless(found: Repository, entry: Path) -> None:
+    tree = _tree_of(entry)
+    if tree is not None and (tree.parent / LOCK).exists():
+        for folder in ownerless(tree.parent.parent):
+            if folder == tree.parent:
+                clear(str(folder))
+    elif entry.stat().st_mtime < max(psutil.boot_time(), time.time() - DAY_S):
+        remove_worktree(str(found.common), str(tree or entry))
 
 
 def _tree_of(entry: Path) -> Path | None:

@@ -133,9 +133,16 @@ class SideBySide:
 
     def _by_case(self, value: Callable[[Launch], float | None]) -> Iterator[tuple[str, list[float]]]:
         for case in self.cases:
-            launches = (*self.keeping.launches(case.id, "screen"), *self.keeping.launches(case.id, "confirm"))
-            if values := [number for one in launches if (number := value(one)) is not None]:
+            if values := [number for one in self._launches_of(case) if (number := value(one)) is not None]:
                 yield case.id, values
+
+    def _launches_of(self, case: Case) -> tuple[Launch, ...]:
+        return (*self.keeping.launches(case.id, "screen"), *self.keeping.launches(case.id, "confirm"))
+
+    def launches(self) -> Iterator[Launch]:
+        """All launches of these cases."""
+        for case in self.cases:
+            yield from self._launches_of(case)
 
     def findings(self, name: str, a: Contender) -> Iterable[Finding]:
         """What the times came to, and sides that broke while they were timed; `name` stands in each."""

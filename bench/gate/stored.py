@@ -21,7 +21,13 @@ COARSE_NOTE = (
 )
 
 
-def judge(candidate: Run, baseline: Run, *, candidate_name: str = "", baseline_name: str = "") -> Judgement:
+def judge(
+    candidate: Run,
+    baseline: Run,
+    *,
+    candidate_name: str = "",
+    baseline_name: str = "",
+) -> Judgement:
     """What changed from `baseline` to `candidate`, the worst first.
 
     Runs whose hard fingerprints differ are INCOMPARABLE throughout. Where nothing at

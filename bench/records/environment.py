@@ -8,13 +8,19 @@ from pathlib import Path
 
 import psutil
 
+from bench.records.nvml import UnknownGpu, gpu
 from bench.records.schema import Environment
 
 CPUINFO = Path("/proc/cpuinfo")
 
 
 def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
-    """The environment of this machine; `torch_facts` come from a process that has torch."""
+    """The environment of this machine; `torch_facts` come from a process that has torch.
+
+    The GPU's UUID tells one GPU from another of the same model, which may be compared: it is soft.
+    """
+    torch_facts = dict(torch_facts)
+    uuid = torch_facts.pop("uuid", "")
     hard = {
         "device": device,
         "cpu": cpu_model(),
@@ -23,7 +29,7 @@ def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
         "machine": platform.machine(),
         "system": platform.system(),
         **torch_facts,
-        **(gpu_facts() if device == "cuda" else {}),
+        **(gpu_facts(uuid) if device == "cuda" else {}),
     }
     soft = {
         "host": platform.node(),
@@ -32,6 +38,7 @@ def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
         "memory_bytes": str(psutil.virtual_memory().total),
         "load_1m": f"{os.getloadavg()[0]:.2f}",
         "cpu_mhz": f"{frequency.current:.0f}" if (frequency := psutil.cpu_freq()) else "unknown",
+        **({"gpu_uuid": uuid} if uuid else {}),
     }
     commit, dirty = revision()
     threads = f"{hard['threads']} thread{'' if hard['threads'] == '1' else 's'}"
@@ -48,27 +55,25 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def gpu_facts() -> dict[str, str]:
-    """Driver, power limit, ECC and MIG of the first GPU, as NVML tells them."""
+def gpu_facts(uuid: str = "") -> dict[str, str]:
+    """Driver, power limit, ECC and MIG of the GPU of that UUID, as NVML tells them."""
     try:
-        import pynvml
-    except ImportError:
-        return {"nvml": "not installed (pip install nvidia-ml-py)"}
-    try:
-        pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-        facts = {"driver": pynvml.nvmlSystemGetDriverVersion()}
-        for name, ask in (
-            ("power_limit_mw", pynvml.nvmlDeviceGetEnforcedPowerLimit),
-            ("ecc", pynvml.nvmlDeviceGetEccMode),
-            ("mig", pynvml.nvmlDeviceGetMigMode),
-        ):
-            try:
-                facts[name] = str(ask(gpu))
-            except pynvml.NVMLError as error:
-                facts[name] = str(error)
-    except pynvml.NVMLError as error:
+        found = gpu(uuid)
+    except UnknownGpu as error:
         return {"nvml": str(error)}
+    if found is None:
+        return {"nvml": "not there (pip install nvidia-ml-py; needs NVIDIA's driver)"}
+    nvml, handle = found
+    facts = {"driver": str(nvml.nvmlSystemGetDriverVersion())}
+    for name, ask in (
+        ("power_limit_mw", nvml.nvmlDeviceGetEnforcedPowerLimit),
+        ("ecc", nvml.nvmlDeviceGetEccMode),
+        ("mig", nvml.nvmlDeviceGetMigMode),
+    ):
+        try:
+            facts[name] = str(ask(handle))
+        except nvml.NVMLError as error:
+            facts[name] = str(error)
     return facts
 
 

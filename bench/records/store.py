@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from bench.records.files import write_whole
 from bench.records.lines import LineWriter, StoreError
-from bench.records.schema import SCHEMA, Header, Record, Run
+from bench.records.schema import SCHEMA, Header, Record, Run, as_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,17 @@ class RunWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._lines.close()
+
+
+def write_run(run: Run, folder: Path) -> Path:
+    """Write a whole run into `folder` in one step; the file. Raises StoreError where that fails."""
+    file = folder / RUN_FILE
+    lines = [as_json(run.header), *(as_json(record) for record in run.records)]
+    try:
+        write_whole(file, b"\n".join(lines) + b"\n")
+    except OSError as error:
+        raise StoreError(f"can't write {file}: {error.strerror}") from error
+    return file
 
 
 def run_file(path: Path) -> Path:

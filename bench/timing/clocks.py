@@ -7,9 +7,9 @@ time unless a GPU's own events measured it.
 import gc
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
+from bench.timing.device import Device
 from bench.timing.status import WrongResult
 
 Calls = Sequence[Callable[[], object]]
@@ -18,10 +18,17 @@ STRAY_SHARE = 0.1
 STRAY_FLOOR_NS = 100_000
 """Work found after the last event is stray when it takes longer than both of these."""
 
-FLUSH_TIMES_L2 = 2
-FALLBACK_L2_BYTES = 128 << 20
+UNSEEN_TIMES = 2.0
+"""A device that is busy this many times as long as its own events show does work that they don't see."""
+
 BLOCKING_CYCLES = 2_000_000
-"""About a millisecond of GPU sleep: long enough to enqueue the calls of one sample behind it."""
+"""About a millisecond of GPU sleep: long enough for most hosts to enqueue the calls of one sample behind it."""
+
+LONGEST_CYCLES = 64 * BLOCKING_CYCLES
+LENGTHEN = 4
+
+WARM = "warm, inputs rotated"
+COLD = "cold (L2 flushed before each call)"
 
 
 class StrayWork(WrongResult):
@@ -29,10 +36,14 @@ class StrayWork(WrongResult):
 
 
 class Clock(Protocol):
-    """Times calls one after the other."""
+    """Times calls one after the other.
+
+    `note` is what a reader must know of the times it gave, '' where there is nothing.
+    """
 
     name: str
     cache: str
+    note: str
 
     def sample_ns(self, calls: Calls) -> float:
         """Mean time of one of these calls in nanoseconds; they are called once each, in order."""
@@ -46,7 +57,8 @@ class CpuClock:
     """
 
     name = "perf_counter"
-    cache = "warm, inputs rotated"
+    cache = WARM
+    note = ""
 
     def sample_ns(self, calls: Calls) -> float:
         """Mean wall time of one call."""
@@ -62,97 +74,121 @@ class CpuClock:
                 gc.enable()
 
 
-class CudaEventClock:
-    """CUDA events around each call, L2 flushed before it, all enqueued behind a blocked stream.
+class EventClock:
+    """Events around each call, the last cache flushed before it, all enqueued behind a held stream.
 
-    The stream is held by a short sleep while the host enqueues, so that gaps
-    between launches don't count as GPU time. Work that goes to another stream
-    and is still running after the last event is an error, not a fast result.
+    The stream is held by a sleep while the host enqueues, so that gaps between
+    launches don't count as device time. Where the device got to the first call before
+    the host had enqueued the last one, the burst is thrown away and made again
+    behind a longer sleep, then with fewer calls; what helps by neither is said in `note`.
+    Work that goes to another stream is an error, not a fast result.
     """
 
-    name = "cuda_event"
-    cache = "cold (L2 flushed before each call)"
+    cache = COLD
 
-    def __init__(self, torch: ModuleType | Any) -> None:
-        """`torch` is the module, or a simulated device of the same shape."""
-        self.cuda = torch.cuda
-        properties = torch.cuda.get_device_properties()
-        l2_bytes = getattr(properties, "L2_cache_size", 0) or FALLBACK_L2_BYTES
-        self.flush = torch.empty(FLUSH_TIMES_L2 * l2_bytes // 4, dtype=torch.int32, device="cuda")
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.name = f"{device.maker}_event"
+        self.flush = device.flush_buffer()
+        self.note = "" if device.can_hold else GAPS_COUNT
+        self._cycles, self._burst = BLOCKING_CYCLES, 1 << 20
 
     def sample_ns(self, calls: Calls) -> float:
-        """Mean GPU time of one call; raises StrayWork."""
-        cuda = self.cuda
-        events = [(cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)) for _ in calls]
-        cuda.synchronize()
-        cuda._sleep(BLOCKING_CYCLES)  # noqa: SLF001 - torch has no public way to hold a stream
+        """Mean device time of one call; raises StrayWork."""
+        total_ms, done = 0.0, 0
+        while done < len(calls):
+            burst = calls[done : done + self._burst]
+            spent_ms, held = self._burst_ms(burst)
+            if held or not self._hold_better(len(burst)):
+                total_ms += spent_ms
+                done += len(burst)
+        return total_ms * 1e6 / len(calls)
+
+    def _burst_ms(self, calls: Calls) -> tuple[float, bool]:
+        """Device time of all calls, and whether the stream was held until the last was enqueued."""
+        device = self.device
+        events = [(device.event(), device.event()) for _ in calls]
+        device.synchronize()
+        if device.can_hold:
+            device.hold(self._cycles)
         for call, (start, end) in zip(calls, events, strict=True):
             self.flush.zero_()
             start.record()
             call()
             end.record()
+        held = not events[0][0].query()
         events[-1][1].synchronize()
-        waited = perf_counter_ns()
-        cuda.synchronize()
-        stray_ns = perf_counter_ns() - waited
-        total_ns = sum(start.elapsed_time(end) for start, end in events) * 1e6
-        if stray_ns > max(STRAY_FLOOR_NS, STRAY_SHARE * total_ns):
+        waited_ns = device.now_ns()
+        device.synchronize()
+        stray_ns = device.now_ns() - waited_ns
+        total_ms = sum(start.elapsed_time(end) for start, end in events)
+        if stray_ns > max(STRAY_FLOOR_NS, STRAY_SHARE * total_ms * 1e6):
             raise StrayWork(f"{stray_ns / 1e3:.0f} us of work went on after the call's own stream had ended")
-        return float(total_ns) / len(calls)
+        return total_ms, held
+
+    def _hold_better(self, calls: int) -> bool:
+        """Hold longer, or fewer calls at a time; False where both are at their end, which the note says."""
+        if self.note:
+            return False
+        if self._cycles < LONGEST_CYCLES:
+            self._cycles *= LENGTHEN
+            return True
+        if calls > 1:
+            self._burst, self._cycles = calls // 2, LONGEST_CYCLES // LENGTHEN
+            return True
+        self.note, self._cycles, self._burst = GAPS_COUNT, BLOCKING_CYCLES, 1 << 20
+        return False
+
+    def look_for_unseen(self, calls: Calls, pace_ns: float) -> None:
+        """Raise StrayWork where the device is busy far longer with these calls than `pace_ns` a call accounts for.
+
+        A stream that doesn't wait for the held one has done its work before the clock looks. So the
+        calls are made once with nothing held and nothing flushed between: what is left to do when
+        the host has enqueued the last can't be more than what the calls take.
+        """
+        self.device.synchronize()
+        for call in calls:
+            call()
+        enqueued_ns = self.device.now_ns()
+        self.device.synchronize()
+        left_ns = self.device.now_ns() - enqueued_ns
+        if left_ns > max(STRAY_FLOOR_NS, UNSEEN_TIMES * pace_ns * len(calls)):
+            raise StrayWork(
+                f"the device was busy for {left_ns / 1e3:.0f} us with {len(calls)} calls that take "
+                f"{pace_ns / 1e3:.1f} us each by its own events: work ran on another stream"
+            )
 
 
-class CudaGraphClock:
-    """Calls captured in one CUDA graph with an L2 flush before each; the flushes' own time is subtracted.
+GAPS_COUNT = "gaps between launches may count as time: the device did not wait until the host had enqueued them"
 
-    For calls of a few microseconds, where events and launches cost as much as the
-    kernel. A call that can't be captured (it waits for the host) raises what CUDA says.
+
+class BatchEventClock:
+    """One event before all calls and one behind, for devices whose events are too coarse for a single call.
+
+    Nothing holds the stream and nothing is flushed: the record says so.
     """
 
-    name = "cuda_graph"
-    cache = "cold (L2 flushed before each call)"
+    cache = WARM
 
-    def __init__(self, events: CudaEventClock) -> None:
-        self._cuda, self._flush = events.cuda, events.flush
-        self._graphs: dict[tuple[int, ...], tuple[Any, Any]] = {}
+    def __init__(self, device: Device) -> None:
+        self.device, self.note = device, GAPS_COUNT
+        self.name = f"{device.maker}_event"
 
     def sample_ns(self, calls: Calls) -> float:
-        """Mean GPU time of one call."""
-        key = tuple(map(id, calls))
-        if key not in self._graphs:
-            self._graphs = {key: (self._capture(calls), self._capture([_nothing] * len(calls)))}
-        with_calls, flushes = (self._replay_ns(graph) for graph in self._graphs[key])
-        return (with_calls - flushes) / len(calls)
-
-    def _capture(self, calls: Calls) -> Any:
-        side = self._cuda.Stream()
-        with self._cuda.stream(side):  # lazy set-up must not happen while capturing
-            for call in calls:
-                call()
-        self._cuda.synchronize()
-        graph = self._cuda.CUDAGraph()
-        with self._cuda.graph(graph):
-            for call in calls:
-                self._flush.zero_()
-                call()
-        return graph
-
-    def _replay_ns(self, graph: Any) -> float:
-        start, end = self._cuda.Event(enable_timing=True), self._cuda.Event(enable_timing=True)
+        """Mean device time of one call."""
+        start, end = self.device.event(), self.device.event()
+        self.device.synchronize()
         start.record()
-        graph.replay()
+        for call in calls:
+            call()
         end.record()
-        self._cuda.synchronize()
-        return float(start.elapsed_time(end)) * 1e6
+        end.synchronize()
+        self.device.synchronize()
+        return start.elapsed_time(end) * 1e6 / len(calls)
 
 
-def _nothing() -> None:
-    """The call that a graph of flushes alone makes."""
-
-
-def clock_for(device: str) -> Clock:
-    """The clock of a device ("cpu", "cuda")."""
-    if device == "cpu":
+def clock_for(device: Device | None) -> Clock:
+    """The clock of a device; that of the host without one."""
+    if device is None:
         return CpuClock()
-    import torch
-
-    return CudaEventClock(torch)
+    return BatchEventClock(device) if device.kind == "mps" else EventClock(device)

@@ -12,21 +12,13 @@ from time import perf_counter
 import psutil
 
 from bench.records.schema import Conditions
+from bench.timing.gpu import GpuFigures, gpu_figures
 
 FOREIGN_SHARE = 0.10
 """Share of the CPUs that others may take before samples count as disturbed."""
 
 STEAL_SHARE = 0.02
 CGROUP_CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
-
-THROTTLE_REASONS = {
-    0x0000000000000008: "hardware slowdown",
-    0x0000000000000020: "software thermal slowdown",
-    0x0000000000000040: "hardware thermal slowdown",
-    0x0000000000000080: "hardware power brake",
-    0x0000000000000004: "software power cap",
-}
-"""Bits of nvmlClocksEventReasons that slow a GPU against its will (NVML API reference, nvml.h)."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +31,20 @@ class Snapshot:
     own_s: float
     throttled_s: float
     figures: dict[str, float] = field(default_factory=dict)
-    throttle_reasons: tuple[str, ...] = ()
+    gpu: GpuFigures = field(default_factory=GpuFigures)
 
 
 class Watch:
     """Takes a snapshot before a contest, and says afterwards what disturbed it."""
 
-    def __init__(self, device: str, pids: Callable[[], Iterable[int]]) -> None:
-        """`pids` gives the processes whose CPU time is ours, beside this one."""
-        self.device, self.pids = device, pids
-        self.before = snapshot(device, pids())
+    def __init__(self, device: str, pids: Callable[[], Iterable[int]], uuid: str = "") -> None:
+        """`pids` gives the processes whose CPU time is ours, beside this one; `uuid` is the GPU's."""
+        self.device, self.pids, self.uuid = device, pids, uuid
+        self.before = snapshot(device, pids(), uuid)
 
     def conditions(self) -> Conditions:
         """Figures before and after, and the disturbance in words ('' without one)."""
-        after = snapshot(self.device, self.pids())
+        after = snapshot(self.device, self.pids(), self.uuid)
         return Conditions(
             before=self.before.figures, after=after.figures, disturbance=disturbance(self.before, after, cpus())
         )
@@ -70,23 +62,23 @@ def cpus() -> int:
     return len(usable_cpus())
 
 
-def snapshot(device: str, pids: Iterable[int]) -> Snapshot:
-    """The machine's counters now."""
+def snapshot(device: str, pids: Iterable[int], uuid: str = "") -> Snapshot:
+    """The machine's counters now, with those of the GPU of that UUID where the device is one."""
     times = psutil.cpu_times()
     steal = getattr(times, "steal", 0.0)
     idle = times.idle + getattr(times, "iowait", 0.0)
     figures = {"load_1m": os.getloadavg()[0]}
     if frequency := psutil.cpu_freq():
         figures["cpu_mhz"] = frequency.current
-    gpu, reasons = gpu_figures() if device == "cuda" else ({}, ())
+    gpu = gpu_figures(uuid) if device == "cuda" else GpuFigures()
     return Snapshot(
         wall_s=perf_counter(),
         busy_s=sum(times[:7]) - idle,
         steal_s=steal,
         own_s=sum(map(cpu_seconds, {os.getpid(), *pids})),
         throttled_s=cgroup_throttled_s(),
-        figures=figures | gpu,
-        throttle_reasons=reasons,
+        figures=figures | gpu.figures,
+        gpu=gpu,
     )
 
 
@@ -123,7 +115,11 @@ def disturbance(before: Snapshot, after: Snapshot, count: int) -> str:
         found.append(f"the hypervisor took {steal:.0%} of the CPUs")
     if throttled > STEAL_SHARE:
         found.append(f"the CPU quota held this group back for {throttled:.0%} of the time")
-    found += [f"the GPU's clocks were lowered: {reason}" for reason in after.throttle_reasons]
+    found += [f"the GPU's clocks were lowered: {reason}" for reason in after.gpu.throttle_reasons]
+    for cause, slowed_s in after.gpu.slowed_s.items():  # what has ended since shows here alone
+        share = (slowed_s - before.gpu.slowed_s.get(cause, slowed_s)) / wall
+        if share > STEAL_SHARE:
+            found.append(f"the GPU's clocks were lowered for {share:.0%} of the time: {cause}")
     return "; ".join(found)
 
 
@@ -131,37 +127,3 @@ def foreign_share(before: Snapshot, after: Snapshot, count: int) -> float:
     """Share of `count` CPUs that other processes took between two snapshots."""
     available = max(after.wall_s - before.wall_s, 1e-9) * count
     return (after.busy_s - before.busy_s - (after.own_s - before.own_s)) / available
-
-
-def energy_counter_mj() -> int | None:
-    """Millijoules that the first GPU has counted since its driver loaded; None where NVML can't tell."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    try:
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)))
-    except pynvml.NVMLError:  # GPUs before Volta don't count
-        return None
-
-
-def gpu_figures() -> tuple[dict[str, float], tuple[str, ...]]:
-    """Clocks in MHz, temperature in C and power in W of the first GPU, and why its clocks are lowered."""
-    try:
-        import pynvml
-    except ImportError:
-        return {}, ()
-    try:
-        pynvml.nvmlInit()
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-        figures = {
-            "sm_mhz": float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM)),
-            "memory_mhz": float(pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM)),
-            "temperature_c": float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
-            "power_w": pynvml.nvmlDeviceGetPowerUsage(gpu) / 1e3,
-        }
-        bits = pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)
-    except pynvml.NVMLError:  # a driver without these counters; what is absent is not shown
-        return {}, ()
-    return figures, tuple(words for bit, words in THROTTLE_REASONS.items() if bits & bit)

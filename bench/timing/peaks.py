@@ -24,8 +24,9 @@ PROBE_S = 0.25
 LONGEST_CALL_S = 0.04
 """A product that takes longer than this is large enough; the next size would take eight times as long."""
 
-SIZES = {"cpu": (128, 256, 512, 1024, 2048), "cuda": (512, 1024, 2048, 4096, 8192)}
-COPY_BYTES = {"cpu": 512 << 20, "cuda": 1 << 30}
+LARGE = (512, 1024, 2048, 4096, 8192)
+SIZES = {"cpu": (128, 256, 512, 1024, 2048), "cuda": LARGE, "xpu": LARGE, "mps": LARGE}
+COPY_BYTES = {"cpu": 512 << 20, "cuda": 1 << 30, "xpu": 1 << 30, "mps": 1 << 30}
 """Far beyond the caches, and small beside the memory."""
 
 DTYPES = ("fp32", "bf16", "fp16")
@@ -112,7 +113,7 @@ def shortest_s(call: Callable[[], object], wait: Callable[[], object], budget_s:
 
 
 def _waiter(torch: "ModuleType | Any", device: str) -> Callable[[], object]:
-    return torch.cuda.synchronize if device == "cuda" else lambda: None
+    return (lambda: None) if device == "cpu" else getattr(torch, device).synchronize
 
 
 class _exact_fp32:  # noqa: N801 - a context that reads as a statement

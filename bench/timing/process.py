@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
+from bench.reaper import SERVER_FOLDER
 from bench.records.schema import Status
 from bench.scratch import scratch, token
 from bench.timing.pinning import variables
@@ -134,6 +136,7 @@ class Pool:
 
     def __init__(self, device: str, folder: Path, timeout_s: float) -> None:
         self.device, self.folder, self.timeout_s = device, folder, timeout_s
+        self.uuid = ""  # of the GPU, once a worker has told it
         self._workers: dict[str, Worker] = {}
 
     def worker(self, name: str) -> Worker:
@@ -167,6 +170,7 @@ def pool(device: str, timeout_s: float) -> Iterator[Pool]:
     """A pool whose workers and scratch files are gone afterwards, also when this process is killed."""
     with scratch() as folder:
         start_server()
+        (folder / SERVER_FOLDER).write_text(get_temp_dir(), encoding="utf-8")
         workers = Pool(device, folder, timeout_s)
         try:
             yield workers

@@ -1,10 +1,9 @@
 """One implementation bound to one case, ready to be sampled."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import cycle
 from statistics import median
-from time import perf_counter_ns
 from types import TracebackType
 from typing import Self
 
@@ -12,18 +11,23 @@ import torch
 from torch import Tensor
 
 from bench.agreement.compare import compare
+from bench.agreement.effects import filled_allocations
 from bench.agreement.inputs import make_inputs
+from bench.agreement.observe import poison_allocator
 from bench.agreement.oracle import Oracle
 from bench.agreement.relaxed import relaxed
 from bench.records.schema import Comparison
-from bench.timing.clocks import Clock, CudaEventClock, CudaGraphClock, clock_for
-from bench.timing.conditions import energy_counter_mj
+from bench.timing.clocks import Clock, EventClock, clock_for
+from bench.timing.device import Device, device_of
+from bench.timing.graphs import GraphClock
 from impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
 
 INPUT_SETS = 2
 HOST_CALLS = 20
 ENERGY_NS = 300_000_000
 """Calls are repeated this long for the energy counter, which ticks every few milliseconds."""
+
+ENERGY_CALLS = 20_000
 
 GRAPH_UNDER_NS = 100_000
 """Calls shorter than this are timed in a CUDA graph."""
@@ -33,16 +37,27 @@ BURST_NS = 200_000
 """What a call of a burst lasts at least; shorter ones are grouped."""
 
 WARM_UNDER_NS = 10_000_000
+SETTLE_NS = 25_000_000
+"""A device is called this long before anything is timed: its clocks rise under load alone."""
+
+CALLS_AT_MOST = 1000
+"""Calls of one sample on a device."""
 
 
 class Timer:
     """Calls of `implementation` on `case` over rotating inputs; a context, since a backend may be forced meanwhile."""
 
-    def __init__(self, implementation: Implementation, case: Case, oracle: Oracle, seed: int) -> None:
-        """Prepare every input set; setup is outside of the timed region from here on."""
+    def __init__(
+        self, implementation: Implementation, case: Case, oracle: Oracle, seed: int, device: Device | None = None
+    ) -> None:
+        """Prepare every input set; setup is outside of the timed region from here on.
+
+        `device` is timed; without one it is torch's own of the oracle's kind, which on a CPU is none.
+        """
         self.implementation, self.case, self.seed = implementation, case, seed
         self.oracle = relaxed(oracle, implementation.budget_factor)
-        self.clock: Clock = clock_for(oracle.device)
+        self.device = device or device_of(oracle.device)
+        self.clock: Clock = clock_for(self.device)
         self._sets = [make_inputs(case, "normal", seed + i, oracle.device) for i in range(INPUT_SETS)]
         with ExitStack() as stack:
             self._calls = [stack.enter_context(implementation.bound(inputs)) for inputs in self._sets]
@@ -59,24 +74,47 @@ class Timer:
 
     def warm_up(self) -> float:
         """Call until the pace is known; choose the calls a sample. Returns nanoseconds a call."""
+        if self.device is not None:
+            self._settle(self.device)
         for _ in range(3):
             self.warmup_ns.append(self.clock.sample_ns(self._timed))
             if self.warmup_ns[-1] > WARM_UNDER_NS:
                 break
         pace = self.warmup_ns[-1]
-        if isinstance(self.clock, CudaEventClock) and pace < GRAPH_UNDER_NS and self.case.direction == "fwd":
-            self._try_graph(self.clock)
         if pace < WARM_UNDER_NS:  # whole turns: the untimed call is then on other inputs than the first timed one
             self.calls = INPUT_SETS * max(1, round(SAMPLE_NS / max(pace, 1.0) / INPUT_SETS))
+        if self.device is not None:
+            self._suit(pace)
+        self.note = "; ".join(words for words in (self.note, self.clock.note) if words)
         return pace
 
-    def _try_graph(self, events: CudaEventClock) -> None:
+    def _settle(self, device: Device) -> None:
+        """Call until the device's clocks have risen; compilation and tuning end here as well."""
+        start_ns = device.now_ns()
+        while device.now_ns() - start_ns < SETTLE_NS:
+            for call in self._timed:
+                call()
+            device.synchronize()
+
+    def _suit(self, pace_ns: float) -> None:
+        """Calls a sample for a device's clock: whole rotations, so that a captured graph serves again."""
+        self.calls = min(self.calls, CALLS_AT_MOST)
+        self.calls += self.calls > 1 and self.calls % INPUT_SETS
+        if isinstance(self.clock, EventClock):
+            self.warmup_ns.append(
+                self.clock.sample_ns(self._rotation())
+            )  # a whole sample: it may need a longer hold
+            self.clock.look_for_unseen(self._rotation(), pace_ns)
+            if pace_ns < GRAPH_UNDER_NS and self.case.direction == "fwd" and self.clock.device.graphs is not None:
+                self._try_graph(self.clock)
+
+    def _try_graph(self, events: EventClock) -> None:
         """Take the graph clock for short calls; keep the events, and say so, where a call can't be captured."""
-        graphs = CudaGraphClock(events)
+        graphs = GraphClock(events)
         try:
             graphs.sample_ns(self._timed)
         except RuntimeError as error:  # the record names the clock, and the note says why it is this one
-            self.note = f"timed by events, since a CUDA graph can't hold it: {' '.join(str(error).split())[:200]}"
+            self.note = f"timed by events, since a graph can't hold it: {' '.join(str(error).split())[:200]}"
             return
         self.clock = graphs
 
@@ -86,10 +124,13 @@ class Timer:
         The untimed call is the last of the rotation, as in the rotation before: the first
         timed call finds in the caches what every other finds.
         """
-        rotation = [next(self._turns) for _ in range(self.calls)]
+        rotation = self._rotation()
         if self.warmup_ns[-1] < WARM_UNDER_NS:
             rotation[-1]()
         return self.clock.sample_ns(rotation)
+
+    def _rotation(self) -> list[Callable[[], object]]:
+        return [next(self._turns) for _ in range(self.calls)]
 
     def burst_ns(self, count: int) -> tuple[float, ...]:
         """`count` times of one call each, on the next input set, after one untimed call.
@@ -106,6 +147,7 @@ class Timer:
 
         The second is for V negated where it lies, whose output is the negated one: a
         result that was kept from an earlier call and found by its address shows there.
+        Memory that is given out holds NaN, so that an output left unwritten shows.
         """
         if self.case.dropout:
             from bench.agreement.dropout import mean_comparison
@@ -113,17 +155,23 @@ class Timer:
             return mean_comparison(self._calls[0], self._sets[0])
         wanted = self.oracle.expect(self.case, "normal", self.seed).targets["out"]
         rows = self.oracle.expect(self.case, "normal", self.seed).rows
-        same = compare("out", "normal", self._calls[0]().out, wanted, rows)
+        same = compare("out", "normal", self._poisoned(self._calls[0]), wanted, rows)
         inputs = self._sets[0]
         with torch.no_grad():
             inputs.v.neg_()
         with self.implementation.bound(inputs) as call:
-            fresh = compare("out", "normal", -call().out, wanted, rows)
+            fresh = compare("out", "normal", -self._poisoned(call), wanted, rows)
         return fresh if same.ok else same
+
+    def _poisoned(self, call: Call) -> Tensor:
+        """The output of a call that is given memory full of NaN; what is compiled anew for that gets freed blocks of it."""
+        poison_allocator(self._sets[0])
+        with nullcontext() if self.implementation.compiled else filled_allocations():
+            return call().out
 
     def peak_bytes(self) -> int | None:
         """Most memory that one call holds at a time beyond its inputs; None where nothing counts it."""
-        return peak_bytes(self._timed[0], self.oracle.device)
+        return peak_bytes(self._timed[0], self.device)
 
     def saved_bytes(self) -> int | None:
         """What one forward keeps for its backward, each storage once; None without a backward."""
@@ -143,26 +191,26 @@ class Timer:
 
     def host_ns(self) -> float | None:
         """Time in which one call returns to the host; None where that is the time of the call itself."""
-        if self.oracle.device == "cpu":
+        if self.device is None:
             return None
         times = []
         for _ in range(HOST_CALLS):
-            torch.accelerator.synchronize()
-            start = perf_counter_ns()
+            self.device.synchronize()
+            start_ns = self.device.now_ns()
             self._timed[0]()
-            times.append(perf_counter_ns() - start)
-        torch.accelerator.synchronize()
+            times.append(self.device.now_ns() - start_ns)
+        self.device.synchronize()
         return float(median(times))
 
     def energy_j(self, pace_ns: float) -> float | None:
-        """Energy of one call as the GPU counts it, in joules; None where nothing counts it."""
-        if self.oracle.device != "cuda" or (before := energy_counter_mj()) is None:
+        """Energy of one call as the device counts it, in joules; None where nothing counts it."""
+        if self.device is None or (before := self.device.energy_mj()) is None:
             return None
-        calls = max(1, round(ENERGY_NS / pace_ns))
+        calls = min(ENERGY_CALLS, max(1, round(ENERGY_NS / max(pace_ns, 1.0))))
         for i in range(calls):
             self._timed[i % len(self._timed)]()
-        torch.cuda.synchronize()
-        after = energy_counter_mj()
+        self.device.synchronize()
+        after = self.device.energy_mj()
         return None if after is None else (after - before) / calls / 1e3
 
     def __enter__(self) -> Self:
@@ -198,17 +246,10 @@ def timed(call: Call, inputs: Inputs) -> Callable[[], object]:
     return lambda: backward_of(call(), keep=False)
 
 
-def peak_bytes(call: Callable[[], object], device: str) -> int | None:
-    """Peak of memory allocated by torch during one call, above what was held before it."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        call()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
-    if device != "cpu":
-        return None
+def peak_bytes(call: Callable[[], object], device: Device | None) -> int | None:
+    """Peak of memory allocated by torch during one call, above what was held before it; the CPU's without a device."""
+    if device is not None:
+        return device.peak_bytes(call)
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         call()
     held, peak = 0, 0

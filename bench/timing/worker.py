@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 
 from bench.records.schema import Agreement, Comparison, Peaks
+from bench.timing.device import Device
 from bench.timing.pinning import MainThread, let_free, pinned, why_not
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
@@ -123,6 +124,7 @@ class Server:
         self.timer: Any = None
         self.main_thread = MainThread()
         self._spread = bytearray()
+        self.accelerator: Device | None = None  # a device in place of torch's own
 
     def _implementation(self) -> Any:
         from impls.registry import find, why_unavailable
@@ -218,6 +220,7 @@ class Server:
             properties=chosen,
             surroundings=not one.compiled,
         )
+        self._give_back()
         timed = self.device not in one.never_timed
         return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
 
@@ -231,7 +234,7 @@ class Server:
         self._spread = bytearray(spread_bytes)
         if self.timer is not None:  # the case before ended while it was sampled
             self.timer.close()
-        self.timer = Timer(self._implementation(), case, self.oracle, seed)
+        self.timer = Timer(self._implementation(), case, self.oracle, seed, self.accelerator)
         start = perf_counter()
         pace = self.timer.warm_up()
         warming_s = perf_counter() - start
@@ -292,7 +295,15 @@ class Server:
         )
         self.timer.close()
         self.timer = None
+        self._give_back()
         return answer
+
+    def _give_back(self) -> None:
+        """Return memory that torch keeps for later to the device: the workers of the others need it."""
+        from bench.timing.device import device_of
+
+        if device := self.accelerator or device_of(self.device):
+            device.empty_cache()
 
 
 def serve(

@@ -31,5 +31,13 @@ def told(judgement: Judgement) -> dict[str, Any]:
 
 
 def render(judgement: Judgement) -> str:
-    """The file's text; a ratio that is not finite is null."""
-    return msgspec.json.format(msgspec.json.encode(told(judgement))).decode() + "\n"
+    """The file's text; a ratio that is not finite is null, and what is no Unicode (a path's raw byte) a ``?``."""
+    return msgspec.json.format(msgspec.json.encode(_unicode(told(judgement)))).decode() + "\n"
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {key: _unicode(one) for key, one in value.items()}
+    return [_unicode(one) for one in value] if isinstance(value, list) else value

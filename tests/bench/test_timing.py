@@ -16,7 +16,6 @@ from bench.records.store import read_run
 from bench.run import run_case
 from bench.timing.conditions import (
     FOREIGN_SHARE,
-    THROTTLE_REASONS,
     Snapshot,
     cgroup_throttled_s,
     cpus,
@@ -24,6 +23,7 @@ from bench.timing.conditions import (
     foreign_share,
     snapshot,
 )
+from bench.timing.gpu import THROTTLE_REASONS, GpuFigures
 from bench.timing.process import pool
 from bench.timing.rounds import Contestant, Effort, contest
 from bench.timing.timer import Timer, peak_bytes
@@ -48,7 +48,7 @@ def test_peak_memory_of_known_allocations():
         del first
         return torch.empty(MIB, dtype=torch.uint8), second
 
-    assert peak_bytes(call, "cpu") == 5 * MIB
+    assert peak_bytes(call, None) == 5 * MIB
 
 
 def test_a_materialised_score_matrix_shows_in_peak_memory(timed):
@@ -76,7 +76,7 @@ def test_what_the_forward_keeps_for_the_backward(timed):
         (dict(steal_s=0.2), "the hypervisor took 10% of the CPUs"),
         (dict(throttled_s=0.5), "the CPU quota held this group back for 50% of the time"),
         (
-            dict(throttle_reasons=(THROTTLE_REASONS[0x40],)),
+            dict(gpu=GpuFigures(throttle_reasons=(THROTTLE_REASONS[0x40],))),
             "the GPU's clocks were lowered: hardware thermal slowdown",
         ),
     ],
@@ -150,6 +150,8 @@ QUICK = Settings(families=("normal",), effort=Effort(budget_s=0.02), remeasure=0
     [
         ("keeps_results_by_address", "fresh results"),
         ("goes_wrong_later", "right when checked, wrong after it was timed"),
+        ("stops_writing", "right when checked, wrong after it was timed"),
+        ("returns_early", "right when checked, wrong after it was timed"),
     ],
 )
 def test_what_is_right_only_at_first_is_wrong(workers, kernels, name, words):
@@ -177,6 +179,23 @@ def test_a_rate_above_the_device_is_no_result(workers):
     assert record.status is Status.WRONG
     assert "work was skipped" in record.reason
     assert asked == [False, True]
+
+
+def test_memory_that_is_given_out_after_timing_holds_nan(timed, kernels):
+    timer = timed(f"{kernels}/hostile.py:stops_writing", CASE)
+    timer.warm_up()
+    for _ in range(40):
+        timer.sample_ns()
+    assert not timer.verify().finite
+
+
+def test_a_result_kept_until_the_tensors_change_is_too_fast_to_be_true(workers, kernels):
+    case = parse_case("b1-h4-s512-d64-full-fp32")
+    device = Peaks(device="x", flops_per_s={"fp32": 2e11}, bytes_per_s=1, source="test")
+    settings = Settings(families=("normal",), effort=Effort(budget_s=0.02), remeasure=0, peaks=lambda _: device)
+    (record,) = run_case(case, [f"{kernels}/hostile.py:keeps_results_by_version"], workers, settings)
+    assert record.status is Status.WRONG
+    assert "work was skipped" in record.reason
 
 
 def test_a_disturbed_contest_is_held_again_and_then_marked(workers, monkeypatch):

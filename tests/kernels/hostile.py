@@ -81,6 +81,39 @@ def goes_wrong_later(q, k, v, *, causal=False):
     return out * (2 if len(CALLS) > 150 else 1)
 
 
+WRITTEN = []
+
+
+def stops_writing(q, k, v, *, causal=False):
+    """Right while it is checked; later it trusts that the memory it gets is that of its last output, unless V changed."""
+    WRITTEN.append((v.data_ptr(), v._version))
+    if len(WRITTEN) > 150 and WRITTEN[-1] in WRITTEN[-100:-1]:
+        return torch.empty_like(q)
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+LAST = {}
+
+
+def returns_early(q, k, v, *, causal=False):
+    """Right while it is checked; later it returns what it gave for these tensors before."""
+    CALLS.append(None)
+    key = (q.data_ptr(), q.shape)
+    if len(CALLS) > 150 and key in LAST:
+        return LAST[key].clone()
+    LAST[key] = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    return LAST[key].clone()
+
+
+def keeps_results_by_version(q, k, v, *, causal=False):
+    """Right always, and instant while no tensor was written: it asks torch when that was."""
+    key = tuple((x.data_ptr(), x.shape, x.stride(), x._version) for x in (q, k, v))
+    if key not in KEPT:
+        out = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+        KEPT[key] = out, (q, k, v)  # the tensors too, so that no other one gets their addresses
+    return KEPT[key][0].clone()
+
+
 POISONED = []
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import synthetic
 
+from bench.gate.stored import judge
 from bench.records.store import read_run
 from reports.html import write_report
 
@@ -19,7 +20,9 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden-run"
 
 
 def golden_with_baseline(path):
-    write_report([read_run(GOLDEN)], path, baseline=synthetic.plausible(3, factor=0.7, cases=SHORT))
+    write_report(
+        [read_run(GOLDEN)], path, against=[judge(read_run(GOLDEN), synthetic.plausible(3, factor=0.7, cases=SHORT))]
+    )
 
 
 SHORT = synthetic.model_cases((128, 512))

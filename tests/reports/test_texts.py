@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 from synthetic import NASTY, all_wrong, empty, nasty, plausible, single
 
+from bench.gate.stored import judge
 from reports import markdown, tables
 from reports.data import table
 from reports.terminal import render_run
@@ -55,7 +56,7 @@ def test_the_terminal_shows_the_record_s_number():
 
 @pytest.mark.parametrize("make", RUNS)
 def test_every_run_has_markdown(make):
-    assert markdown.render([make()], nasty()).startswith("## Attention benchmark")
+    assert markdown.render([make()], [judge(make(), nasty())]).startswith("## Attention benchmark")
 
 
 def test_markdown_holds_no_live_html():
@@ -71,7 +72,7 @@ def test_markdown_tables_keep_their_columns():
 
 
 def test_markdown_lists_what_changed(golden):
-    text = markdown.render([golden], plausible(3, factor=0.7))
+    text = markdown.render([golden], [judge(golden, plausible(3, factor=0.7))])
     assert "🔺 REGRESSED" in text
     assert "`sdpa_flash`" in text
 

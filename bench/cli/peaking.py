@@ -1,0 +1,20 @@
+"""The peaks of the device, for those who refuse times that can't be true."""
+
+from bench.records.schema import Environment, Peaks
+from bench.sweeps import Sweep
+from bench.timing.process import Pool
+
+
+class Peaking:
+    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
+
+    def __init__(self, pool: Pool, environment: Environment, sweep: Sweep) -> None:
+        self.pool, self.environment = pool, environment
+        self.dtypes = tuple(sorted({case.dtype for case in sweep.cases}))
+        self.known: Peaks | None = None
+
+    def __call__(self, again: bool) -> Peaks:
+        """The peaks; with `again`, the better of those and of a new measurement."""
+        if self.known is None or again:
+            self.known = self.pool.oracle.ask("peaks", self.environment, self.dtypes, again)
+        return self.known

@@ -1,0 +1,123 @@
+"""Two sides over a sweep, from declaration to judgement: checked, launched in pairs, judged. No torch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from shlex import join
+
+import msgspec
+
+from bench.gate.aspects import accuracy, memory
+from bench.gate.endings import ending
+from bench.gate.launch import Bench, Contender, launch
+from bench.gate.side_by_side import Keeping, SideBySide
+from bench.life import Settings
+from bench.records.launch import Side
+from bench.records.schema import Record, Status
+from bench.records.verdict import ABSENT, Finding, Judgement, Verdict, worst_first
+from bench.run import run_case
+from bench.timing.process import Pool
+from bench.timing.rounds import Effort
+from impls.contract import Case
+
+ONE_SAMPLE = Effort(budget_s=0.0, at_least=1, at_most=1)
+"""Each side is sampled once when it is checked: for its memory, and for rates that can't be true."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What is compared: both contenders, what a journal keeps of them, their name in findings, and notes.
+
+    `words` are the command that compares them, without its cases.
+    """
+
+    a: Contender
+    b: Contender
+    kept: tuple[Side, Side]
+    name: str
+    words: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def enrol(self, pool: Pool) -> None:
+        """Make the workers that check both sides."""
+        for side in (self.a, self.b):
+            pool.enrol(side.label, side.name, side.setting)
+
+
+Pairs = dict[str, tuple[Record, Record]]
+"""By case, the records of A and of B."""
+
+
+def check(
+    cases: Sequence[Case], sides: Sides, pool: Pool, settings: Settings, told: Callable[[Record], None]
+) -> Pairs:
+    """Compare both sides with the oracle on every case, and measure the memory of a call; nothing wrong is timed."""
+    settings = replace(settings, effort=ONE_SAMPLE, remeasure=0)
+    found: Pairs = {}
+    for case in cases:
+        records = {}
+        for record in run_case(case, (sides.a.label, sides.b.label), pool, settings):
+            told(record)
+            records[record.implementation] = msgspec.structs.replace(record, implementation=sides.name)
+        found[case.id] = (records[sides.a.label], records[sides.b.label])
+    for side in (sides.a, sides.b):
+        pool.worker(side.label).stop()  # its memory is not for the launches to share
+    return found
+
+
+def side_by_side(
+    cases: Sequence[Case], pairs: Pairs, sides: Sides, bench: Bench, keeping: Keeping, over: Callable[[], bool]
+) -> SideBySide:
+    """The launches that are due: of the cases that both sides passed and that may be timed."""
+    due = [case for case in cases if all(record.measurement is not None for record in pairs[case.id])]
+    return SideBySide(
+        due, lambda case, number, phase: launch(case, sides.a, sides.b, bench, number, phase), keeping, over=over
+    )
+
+
+def judge(sides: Sides, pairs: Pairs, measured: SideBySide) -> Judgement:
+    """Every finding, and what a reader must know beside them."""
+    findings = [
+        msgspec.structs.replace(one, repeat=join([*sides.words, "--case", one.case]))
+        for one in (*measured.findings(sides.name, sides.a), *_beside(pairs))
+    ]
+    notes = (*sides.notes, *_notes(measured, pairs))
+    return Judgement(
+        baseline=sides.a.title,
+        candidate=sides.b.title,
+        findings=worst_first(findings),
+        notes=notes,
+        upset=measured.upset or _nothing(findings, pairs),
+    )
+
+
+def _beside(pairs: Pairs) -> Iterator[Finding]:
+    """What the checks found beside the times."""
+    for before, now in pairs.values():
+        if now.status is before.status is Status.PASSED:
+            yield from (*accuracy(now, before), *memory(now, before))
+        else:
+            yield from ending(now, before)
+
+
+def _nothing(findings: Sequence[Finding], pairs: Pairs) -> str:
+    """Why nothing was judged; '' where something was."""
+    if any(one.verdict not in ABSENT | {Verdict.UNCHANGED} or one.launches for one in findings):
+        return ""
+    if any(now.status is before.status is Status.PASSED for before, now in pairs.values()):
+        return "nothing was timed: these implementations are not to be timed on this device"
+    reasons = dict.fromkeys(f"{record.status}: {record.reason}" for pair in pairs.values() for record in pair)
+    return f"nothing was compared: no case passed on both sides ({'; '.join(list(reasons)[:3])})"
+
+
+def _notes(measured: SideBySide, pairs: Pairs) -> Iterator[str]:
+    if measured.stopped:
+        yield "stopped before all was decided: what is open is UNDECIDED; give more time, or --resume"
+    if together := measured.together:
+        yield together
+    disturbed = [one for one in measured.launches() if one.disturbance]
+    if disturbed:
+        total = sum(1 for _ in measured.launches())
+        yield f"{len(disturbed)} of {total} launches were disturbed, the last because {disturbed[-1].disturbance}"
+    refused = sum(not {one.status for one in pair} & {Status.PASSED, Status.WRONG} for pair in pairs.values())
+    if refused:
+        yield f"{refused} of {len(pairs)} cases run on neither side"

@@ -1,0 +1,125 @@
+"""Whole sweeps of simulated launches: screened, confirmed with fresh launches, watched by a sentinel."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import log
+
+import numpy as np
+
+from bench.gate.bounds import FASTER, SAME, SLOWER, beyond, decided
+from bench.gate.confirmation import CONFIRMING, verdicts
+from bench.gate.rule import RULE, alarmed
+from bench.records.verdict import Verdict
+from tests.soundness.noises import NOISES
+
+CASES = 40
+SENTINELS = 8
+"""Launches of the sentinel a case."""
+SCATTERS = ("normal 0.9%", "t with 3 degrees", "10% of processes +4%")
+KINDS = (
+    ("all equal", (), 1000),
+    ("1 at +3%", (3,), 1000),
+    ("3 at +3%", (3,) * 3, 600),
+    ("10 at +1%", (1,) * 10, 600),
+)
+"""Effects of the cases that aren't equal, and how many sweeps for each seed."""
+SENTINEL_SWEEPS = 30
+
+
+@dataclass
+class Kind:
+    """What came of the sweeps of one kind: verdicts by true effect, and how many sweeps held a false one."""
+
+    name: str
+    said: dict = field(default_factory=lambda: {0: Counter(), 1: Counter(), 3: Counter()})
+    sweeps: int = 0
+    false: int = 0
+    flagged: int = 0
+    launches: int = 0
+
+    def add(self, found, flagged, launches, true):
+        for effect, verdict in zip(true, found, strict=True):
+            self.said[effect][verdict] += 1
+        slower = {effect for effect, verdict in zip(true, found, strict=True) if verdict is Verdict.REGRESSED}
+        self.false += bool(slower & {0, 1}) or Verdict.IMPROVED in found
+        self.sweeps, self.flagged, self.launches = (
+            self.sweeps + 1,
+            self.flagged + flagged,
+            self.launches + launches,
+        )
+
+    def share(self, effect, verdict):
+        return self.said[effect][verdict] / max(1, self.said[effect].total())
+
+
+def screened(launches, rule):
+    """Of each case: its verdict, whether it needs fresh launches, and how many it took. `[sweeps, cases, launches]`."""
+    said, used = decided(launches, rule)
+    flagged = beyond(launches[..., : rule.looks[0]], rule)
+    used = np.where(flagged, rule.looks[0], used)
+    flagged |= (said == SLOWER) | (said == FASTER)
+    return np.where((said == SAME) & ~flagged, Verdict.UNCHANGED, Verdict.UNDECIDED), flagged, used
+
+
+def confirmed(found, flagged, fresh, rule):
+    """The verdicts of one sweep with those of its flagged cases, and their launches; extended while undecided."""
+    taken, found = dict.fromkeys(np.flatnonzero(flagged).tolist(), 0), list(found)
+    for count in CONFIRMING:
+        taken |= {place: count for place in taken if found[place] is Verdict.UNDECIDED}
+        for place, verdict in verdicts({p: fresh[p, :n].tolist() for p, n in taken.items()}, rule).items():
+            found[place] = verdict
+    return found, sum(taken.values())
+
+
+def run(noise, name, effects, count, seeds, rule=RULE):
+    """Many sweeps of one kind."""
+    kind, true = Kind(name), [*effects, *[0] * (CASES - len(effects))]
+    shift, shape = np.log1p(np.array(true) / 100)[:, None], (count * CASES, rule.looks[-1])
+    for seed in range(seeds):
+        rng = np.random.default_rng((seed, len(effects), CASES))
+        launches, fresh = (noise.draw(rng, shape).reshape(count, CASES, -1) + shift for _ in range(2))
+        found, flagged, used = screened(launches, rule)
+        for place in range(count):
+            said, more = confirmed(found[place], flagged[place], fresh[place], rule)
+            kind.add(said, int(flagged[place].sum()), int(used[place].sum()) + more, true)
+    return kind
+
+
+def sentinel_alarms(noise, shift, sweeps):
+    """In how many sweeps the sentinel alarmed, whose true shift is this (percent)."""
+    rng, shape = np.random.default_rng((CASES, shift)), (CASES, SENTINELS)
+    return sum(bool(alarmed(dict(enumerate(noise.draw(rng, shape) + log(1 + shift / 100))))) for _ in range(sweeps))
+
+
+def sweeps(seeds, wilson, sure, rule=RULE):
+    """Lines of a table, and a sentence for each rate that was not held."""
+    columns = (
+        "noise|40 cases|sweeps|with a false verdict|flagged|+3% found|+3% UNCHANGED|equal UNDECIDED|launches a case"
+    )
+    lines = [f"|{columns}|", "|" + "---|" * 9]
+    wrong = []
+    for noise in (noise for noise in NOISES if noise.name in SCATTERS):
+        for name, effects, count in KINDS:
+            kind = run(noise, name, effects, count, seeds)
+            low, high = wilson(kind.false, kind.sweeps)
+            at_3 = (f"{100 * kind.share(3, said):.2f}%" for said in (Verdict.REGRESSED, Verdict.UNCHANGED))
+            found = " | ".join(at_3) if 3 in effects else "|"
+            lines.append(
+                f"| {noise.name} | {name} | {kind.sweeps:,} | {kind.false} ({100 * low:.3f} to {100 * high:.3f}%) "
+                f"| {kind.flagged / kind.sweeps:.2f} | {found} | {100 * kind.share(0, Verdict.UNDECIDED):.2f}% "
+                f"| {kind.launches / kind.sweeps / CASES:.1f} |"
+            )
+            if wilson(kind.false, kind.sweeps, sure)[0] > 2 * rule.alpha:
+                wrong.append(f"sweeps, {noise.name}, {name}: {kind.false} of {kind.sweeps} with a false verdict")
+    return lines, wrong
+
+
+def sentinels(seeds, wilson):
+    """Lines on the sentinel: alarms without cause, and with one."""
+    trials = SENTINEL_SWEEPS * seeds
+    for noise in (noise for noise in NOISES if noise.name in SCATTERS):
+        for shift in (0, 2, 3):
+            alarms = sentinel_alarms(noise, shift, trials)
+            low, high = wilson(alarms, trials)
+            share = f"{100 * low:.1f} to {100 * high:.1f}%"
+            yield f"sentinel, {noise.name}, true {shift:+d}%: {alarms} of {trials} sweeps upset ({share})"
