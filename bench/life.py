@@ -169,6 +169,7 @@ class Life:
             cache=ready.cache,
             inside=self.case.direction,
             threads=ready.threads,
+            pinned=ready.pinned,
             peak_bytes=closed.peak_bytes,
             saved_bytes=closed.saved_bytes,
             host_ns=closed.host_ns,

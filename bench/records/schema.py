@@ -144,6 +144,7 @@ class Measurement(Kept, frozen=True, kw_only=True):
     ``budget`` (time ran out) or ``count``. `inside` says what the timed region
     held. `threads` is 0 where the device is no CPU. `host_ns` is the time in which
     the call returns to the host, where that is not the time of the call itself;
+    `pinned` is the CPU of each thread, where each was kept on one of its own;
     `saved_bytes` is what the forward keeps for the backward; `energy_j` is that of
     one call, where the device counts it.
     """
@@ -159,6 +160,7 @@ class Measurement(Kept, frozen=True, kw_only=True):
     cache: str
     inside: str = "call"
     threads: int = 0
+    pinned: tuple[int, ...] = ()
     peak_bytes: int | None = None
     stopped: str = "count"
 

@@ -26,7 +26,7 @@ CASES = (
     "b1-h12-s256-d64-full-fp32",
     "b1-h32-kv8-s256-d128-causal-bf16",
     "b1-h12-s512-d64-full-fp32",
-    "b1-h12-s1024-d64-full-fp32",
+    "b1-h16-s1024-d64-full-fp32",
 )
 IMPLEMENTATIONS = ("masked_fill", "sdpa_flash", "sdpa_math")
 MOST_ROUNDS, FEWEST_ROUNDS = 101, 31

@@ -7,6 +7,7 @@ MEASURING = (
     "timing/clocks.py",
     "timing/device.py",
     "timing/graphs.py",
+    "timing/pinning.py",
     "timing/process.py",
     "timing/replay.py",
     "timing/rounds.py",

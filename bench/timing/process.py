@@ -18,6 +18,7 @@ from typing import Any
 from bench.reaper import SERVER_FOLDER
 from bench.records.schema import Status
 from bench.scratch import scratch, token
+from bench.timing.pinning import variables
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
 from bench.timing.worker import PLAIN, Setting, serve
 
@@ -36,18 +37,25 @@ A setting of the user's own is left alone.
 @cache
 def _context() -> ForkServerContext:
     token()  # before the server starts, which hands it on to the workers: the reaper knows them by it
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in SHORT_SPIN.items():
-            os.environ.setdefault(name, value)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.timing.preload"])
     return context
 
 
 def start_server() -> None:
-    """Let the fork server start, and load torch, while this process goes on; the first worker waits for it."""
+    """Let the fork server start, and load torch, while this process goes on; the first worker waits for it.
+
+    What tells OpenMP how to behave stands in the server's environment alone.
+    """
     _context()
-    ensure_running()
+    spin = {} if "OMP_WAIT_POLICY" in os.environ else SHORT_SPIN
+    added = {name: value for name, value in (spin | variables()).items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        ensure_running()
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 class Worker:
@@ -61,6 +69,7 @@ class Worker:
         self._connection: Any = None
 
     def _start(self) -> None:
+        start_server()  # anew where it was killed
         here, there = _context().Pipe()
         arguments = (there, self.name, self.device, self.folder, self._log, self.setting)
         self._process = _context().Process(target=serve, args=arguments, daemon=True)

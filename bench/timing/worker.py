@@ -17,6 +17,7 @@ import psutil
 
 from bench.records.schema import Agreement, Comparison, Peaks
 from bench.timing.device import Device
+from bench.timing.pinning import MainThread, let_free, pinned, why_not
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
@@ -97,6 +98,7 @@ class OpenAnswer:
     clock: str
     cache: str
     threads: int
+    pinned: tuple[int, ...]
     note: str
 
 
@@ -120,6 +122,7 @@ class Server:
         self.name, self.device = name, device
         self.oracle = Oracle(folder, device)
         self.timer: Any = None
+        self.main_thread = MainThread()
         self._spread = bytearray()
         self.accelerator: Device | None = None  # a device in place of torch's own
 
@@ -227,6 +230,7 @@ class Server:
 
         from bench.timing.timer import Timer
 
+        self.main_thread.free()
         self._spread = bytearray(spread_bytes)
         if self.timer is not None:  # the case before ended while it was sampled
             self.timer.close()
@@ -236,11 +240,30 @@ class Server:
         warming_s = perf_counter() - start
         clock, one = self.timer.clock, self._implementation()
         tuned = "; ".join(f"{kind}: {choice}" for kind, choice in (one.tuned() if one.tuned else {}).items())
-        note = "; ".join(words for words in (self.timer.note, f"tuned to {tuned}" if tuned else "") if words)
         threads = torch.get_num_threads() if self.device == "cpu" else 0
-        return OpenAnswer(
-            pace, warming_s, self.timer.calls, tuple(self.timer.warmup_ns), clock.name, clock.cache, threads, note
+        cpus = self._pin(threads)
+        loose = (
+            f"threads not pinned: {why_not() or 'OpenMP did not take its places'}" if threads and not cpus else ""
         )
+        notes = (self.timer.note, f"tuned to {tuned}" if tuned else "", loose)
+        return OpenAnswer(
+            pace_ns=pace,
+            warming_s=warming_s,
+            calls=self.timer.calls,
+            warmup_ns=tuple(self.timer.warmup_ns),
+            clock=clock.name,
+            cache=clock.cache,
+            threads=threads,
+            pinned=cpus,
+            note="; ".join(words for words in notes if words),
+        )
+
+    def _pin(self, threads: int) -> tuple[int, ...]:
+        """Pin the main thread while samples are taken on a CPU; the CPU of each thread, where each has its own."""
+        if not threads:
+            return ()
+        self.main_thread.pin()
+        return pinned(threads)
 
     def sample(self) -> float:
         """One sample of the open case: nanoseconds a call."""
@@ -261,6 +284,7 @@ class Server:
         from impls.tree import require_own
 
         require_own()
+        self.main_thread.free()
         timer = self.timer
         answer = CloseAnswer(
             peak_bytes=timer.peak_bytes(),
@@ -287,6 +311,7 @@ def serve(
 ) -> None:
     """Answer requests until the parent goes away. Nothing that a kernel prints reaches the parent's output."""
     _settle(log)
+    let_free()
     setting.take()
     own = os.getpid()
     _limit_memory(device)
