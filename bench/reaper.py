@@ -93,13 +93,15 @@ def _remove(path: str) -> None:
 
 
 def kill_owned(token: str) -> None:
-    """Kill every process that carries the token, until there is none."""
-    end = time.monotonic() + PATIENCE_S
-    while (found := owned(token)) and time.monotonic() < end:
+    """Kill every process that carries the token, until two looks find none: one that just starts a program shows none."""
+    end, empty = time.monotonic() + PATIENCE_S, 0
+    while empty < 2 and time.monotonic() < end:
+        found = owned(token)
+        empty = 0 if found else empty + 1
         for pid in found:
             with suppress(OSError):  # gone by itself
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def owned(token: str) -> list[int]:

@@ -84,6 +84,8 @@ def test_killed_between_launches(repo, start, number):
     processes = family(process)
     assert len(processes) == 1, "only the reaper"
     assert repo.worktrees() == 3
+    for deadly in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        processes[0].send_signal(deadly)  # as a system that ends everything does
     process.send_signal(number)
     assert wait_for(lambda: clean(repo, processes))
 
@@ -144,6 +146,12 @@ def test_the_next_comparison_clears_up_after_a_machine_that_went_down(repo, star
     assert clean(repo, [])
 
 
+def test_so_does_any_other_command(repo, start):
+    down(start())
+    with scratch.scratch():
+        assert repo.worktrees() == 1
+
+
 def test_a_folder_in_another_place_is_found_through_git(repo, start, tmp_path, monkeypatch):
     down(start())
     (tmp_path / "elsewhere").mkdir()
@@ -177,7 +185,11 @@ def test_worktrees_of_others_and_of_the_user_are_left_alone(repo, start, tmp_pat
     assert len(alive([psutil.Process(process.pid)])) == 1
     process.kill()
     assert wait_for(lambda: repo.worktrees() == 2)
-    assert (tmp_path / "attnbench-topic" / "kernel.py").is_file()
+    (tmp_path / "attnbench-topic").rename(tmp_path / "disk-taken-out")
+    os.utime(repo.path / ".git" / "worktrees" / "attnbench-topic", (1, 1))
+    with checked_out(repo.path, ("one",)):
+        pass
+    assert repo.entries == ["attnbench-topic"]
 
 
 def test_folders_that_are_not_ours_stay(repo):
