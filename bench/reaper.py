@@ -25,6 +25,9 @@ OWNER_VARIABLE = "ATTNBENCH_OWNER"
 WORKTREES = "worktrees.jsonl"
 """In a scratch folder: a line ``[common git folder, worktree]`` for each worktree, written before it is made."""
 
+DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that this process is started with blocked, and leaves so."""
+
 ALL_WELL = b"end\n"
 PATIENCE_S = 20.0
 GIT_TIMEOUT_S = 60.0
@@ -119,8 +122,6 @@ def owned(token: str) -> list[int]:
 
 def main(folder: str, token: str) -> None:
     """Wait for the end of the watched process, and clear up if it did not."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     heard = b""
     while part := os.read(0, 64):
         heard += part

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -65,17 +66,28 @@ def alive(processes):
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
+VANISHING = (psutil.NoSuchProcess, FileNotFoundError, subprocess.CalledProcessError)
+"""What looking at things raises while they are being removed."""
+
+
 def wait_for(condition):
     end = time.monotonic() + SECONDS
-    while not condition() and time.monotonic() < end:
+    while time.monotonic() < end:
+        with suppress(*VANISHING):
+            if condition():
+                return True
         time.sleep(0.02)
-    return condition()
+    return False
 
 
 def clean(repo, processes):
     return (
         not alive(processes) and repo.worktrees() == 1 and not repo.entries and not list(repo.scratch.glob("attn*"))
     )
+
+
+def state(repo, processes):
+    return alive(processes), repo.entries, list(repo.scratch.rglob("*"))[:9]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -87,7 +99,7 @@ def test_killed_between_launches(repo, start, number):
     for deadly in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         processes[0].send_signal(deadly)  # as a system that ends everything does
     process.send_signal(number)
-    assert wait_for(lambda: clean(repo, processes))
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_killed_in_the_setup_whatever_that_started(repo, start, tmp_path):
@@ -97,7 +109,7 @@ def test_killed_in_the_setup_whatever_that_started(repo, start, tmp_path):
     assert wait_for(lambda: len(family(process)) >= 5)
     processes = family(process)
     process.kill()
-    assert wait_for(lambda: clean(repo, processes)), alive(processes)
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_killed_while_git_checks_out(repo, start):
@@ -109,7 +121,7 @@ def test_killed_while_git_checks_out(repo, start):
     processes = family(process)
     assert any((repo.path / ".git/worktrees" / name / "locked").exists() for name in repo.entries), "half-made"
     process.kill()
-    assert wait_for(lambda: clean(repo, processes)), (alive(processes), repo.entries)
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_killed_with_workers_and_their_server(repo, start):
@@ -120,7 +132,7 @@ def test_killed_with_workers_and_their_server(repo, start):
     processes = family(process)
     assert len(processes) >= 6, "two reapers, a fork server, a resource tracker, two workers"
     process.kill()
-    assert wait_for(lambda: clean(repo, processes)), alive(processes)
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_a_comparison_that_ends_by_itself_takes_its_reaper_along(repo):
