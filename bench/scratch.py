@@ -76,9 +76,8 @@ def _take() -> tuple[Path, FileLock]:
 def _watcher(folder: Path) -> subprocess.Popen[bytes]:
     script = str(Path(reaper.__file__).resolve())
     environment = {name: value for name, value in os.environ.items() if name != reaper.OWNER_VARIABLE}
-    before = pthread_sigmask(
-        SIG_BLOCK, reaper.DEADLY
-    )  # it is born with them blocked: no moment in which they end it
+    # It is born with these blocked, so that there is no moment in which they end it.
+    before = pthread_sigmask(SIG_BLOCK, reaper.DEADLY)
     try:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", script, str(folder), token()],
