@@ -28,6 +28,9 @@ WORKTREES = "worktrees.jsonl"
 SERVER_FOLDER = "server-folder"
 """In a scratch folder: the folder of the fork server's socket, which nobody removes when the owner is killed."""
 
+DEADLY = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that this process is started with blocked, and leaves so."""
+
 ALL_WELL = b"end\n"
 PATIENCE_S = 20.0
 GIT_TIMEOUT_S = 60.0
@@ -96,13 +99,15 @@ def _remove(path: str) -> None:
 
 
 def kill_owned(token: str) -> None:
-    """Kill every process that carries the token, until there is none."""
-    end = time.monotonic() + PATIENCE_S
-    while (found := owned(token)) and time.monotonic() < end:
+    """Kill every process that carries the token, until two looks find none: one that just starts a program shows none."""
+    end, empty = time.monotonic() + PATIENCE_S, 0
+    while empty < 2 and time.monotonic() < end:
+        found = owned(token)
+        empty = 0 if found else empty + 1
         for pid in found:
             with suppress(OSError):  # gone by itself
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(0.02)
 
 
 def owned(token: str) -> list[int]:
@@ -120,8 +125,6 @@ def owned(token: str) -> list[int]:
 
 def main(folder: str, token: str) -> None:
     """Wait for the end of the watched process, and clear up if it did not."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     heard = b""
     while part := os.read(0, 64):
         heard += part

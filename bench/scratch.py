@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask
 from tempfile import gettempdir, mkdtemp
 
 from filelock import FileLock, Timeout
@@ -75,15 +76,20 @@ def _take() -> tuple[Path, FileLock]:
 def _watcher(folder: Path) -> subprocess.Popen[bytes]:
     script = str(Path(reaper.__file__).resolve())
     environment = {name: value for name, value in os.environ.items() if name != reaper.OWNER_VARIABLE}
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", script, str(folder), token()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=environment,
-        start_new_session=True,
-    )
+    # It is born with these blocked, so that there is no moment in which they end it.
+    before = pthread_sigmask(SIG_BLOCK, reaper.DEADLY)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", script, str(folder), token()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
 
 
 def _told(left: list[str]) -> None:

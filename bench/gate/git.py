@@ -33,7 +33,7 @@ class Repository:
     def commit(self, revision: str) -> str:
         """The full hash of the commit that `revision` names; raises RevisionError with the nearest names."""
         wanted = f"{revision}^{{commit}}"
-        done = run_git(self.root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+        done = run_git(self.root, "rev-parse", "--verify", "--quiet", wanted)
         if done.returncode == 0 and revision:
             return done.stdout.split()[-1]
         raise RevisionError(f"unknown revision {revision!r} in {self.root}: {self._instead(revision)}")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -65,11 +66,18 @@ def alive(processes):
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
+VANISHING = (psutil.NoSuchProcess, FileNotFoundError, subprocess.CalledProcessError)
+"""What looking at things raises while they are being removed."""
+
+
 def wait_for(condition):
     end = time.monotonic() + SECONDS
-    while not condition() and time.monotonic() < end:
+    while time.monotonic() < end:
+        with suppress(*VANISHING):
+            if condition():
+                return True
         time.sleep(0.02)
-    return condition()
+    return False
 
 
 def clean(repo, processes):
@@ -78,14 +86,20 @@ def clean(repo, processes):
     )
 
 
+def state(repo, processes):
+    return alive(processes), repo.entries, list(repo.scratch.rglob("*"))[:9]
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_between_launches(repo, start, number):
     process = start()
     processes = family(process)
     assert len(processes) == 1, "only the reaper"
     assert repo.worktrees() == 3
+    for deadly in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        processes[0].send_signal(deadly)  # as a system that ends everything does
     process.send_signal(number)
-    assert wait_for(lambda: clean(repo, processes))
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_killed_in_the_setup_whatever_that_started(repo, start, tmp_path):
@@ -95,7 +109,7 @@ def test_killed_in_the_setup_whatever_that_started(repo, start, tmp_path):
     assert wait_for(lambda: len(family(process)) >= 5)
     processes = family(process)
     process.kill()
-    assert wait_for(lambda: clean(repo, processes)), alive(processes)
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_killed_while_git_checks_out(repo, start):
@@ -107,7 +121,7 @@ def test_killed_while_git_checks_out(repo, start):
     processes = family(process)
     assert any((repo.path / ".git/worktrees" / name / "locked").exists() for name in repo.entries), "half-made"
     process.kill()
-    assert wait_for(lambda: clean(repo, processes)), (alive(processes), repo.entries)
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_killed_with_workers_and_their_server(repo, start):
@@ -118,7 +132,7 @@ def test_killed_with_workers_and_their_server(repo, start):
     processes = family(process)
     assert len(processes) >= 6, "two reapers, a fork server, a resource tracker, two workers"
     process.kill()
-    assert wait_for(lambda: clean(repo, processes)), alive(processes)
+    assert wait_for(lambda: clean(repo, processes)), state(repo, processes)
 
 
 def test_a_comparison_that_ends_by_itself_takes_its_reaper_along(repo):
@@ -142,6 +156,12 @@ def test_the_next_comparison_clears_up_after_a_machine_that_went_down(repo, star
         assert repo.worktrees() == 2
         assert len(list(repo.scratch.iterdir())) == 1
     assert clean(repo, [])
+
+
+def test_so_does_any_other_command(repo, start):
+    down(start())
+    with scratch.scratch():
+        assert repo.worktrees() == 1
 
 
 def test_a_folder_in_another_place_is_found_through_git(repo, start, tmp_path, monkeypatch):
@@ -177,7 +197,11 @@ def test_worktrees_of_others_and_of_the_user_are_left_alone(repo, start, tmp_pat
     assert len(alive([psutil.Process(process.pid)])) == 1
     process.kill()
     assert wait_for(lambda: repo.worktrees() == 2)
-    assert (tmp_path / "attnbench-topic" / "kernel.py").is_file()
+    (tmp_path / "attnbench-topic").rename(tmp_path / "disk-taken-out")
+    os.utime(repo.path / ".git" / "worktrees" / "attnbench-topic", (1, 1))
+    with checked_out(repo.path, ("one",)):
+        pass
+    assert repo.entries == ["attnbench-topic"]
 
 
 def test_folders_that_are_not_ours_stay(repo):

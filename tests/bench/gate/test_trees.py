@@ -9,6 +9,7 @@ import pytest
 from bench.gate.revisions import checked_out
 from bench.timing.process import Worker, pool
 from bench.timing.status import RemoteError
+from bench.timing.worker import PLAIN as PLAIN_SETTING
 from bench.timing.worker import Setting
 from impls.contract import parse_case
 from impls.tree import HARNESS
@@ -46,10 +47,10 @@ def workers():
 
 
 @contextmanager
-def sides(workers, repo, implementation, revisions=("a", "b"), setup=""):
+def sides(workers, repo, implementation, revisions=("a", "b"), base=PLAIN_SETTING):
     """A worker for each revision."""
-    with checked_out(repo.path, revisions, setup=setup) as trees:
-        made = [Worker(implementation, "cpu", workers.folder, 60, tree.setting()) for tree in trees]
+    with checked_out(repo.path, revisions) as trees:
+        made = [Worker(implementation, "cpu", workers.folder, 60, tree.setting(base)) for tree in trees]
         try:
             yield made
         finally:
@@ -111,13 +112,13 @@ def attnbench(summary, more=""):
     }
 
 
-def test_implementations_come_from_the_tree_alone(workers, repo, monkeypatch, tmp_path):
+def test_implementations_come_from_the_tree_alone(workers, repo, tmp_path):
     (tmp_path / "extra").mkdir()
     (tmp_path / "extra" / "other.py").write_text("IMPL = None\n")
-    monkeypatch.setenv("ATTNBENCH_IMPLS", str(tmp_path / "extra"))
+    base = Setting(variables=(("ATTNBENCH_IMPLS", str(tmp_path / "extra")),))
     repo.commit("a", attnbench("of A"))
     repo.commit("b", attnbench("of B"))
-    with sides(workers, repo, "mine") as (a, b):
+    with sides(workers, repo, "mine", base=base) as (a, b):
         assert [(one.name, one.summary) for one in described(a)] == [("mine", "of A")]
         assert [(one.name, one.summary) for one in described(b)] == [("mine", "of B")]
         (unknown,) = described(a, "masked_fill")
