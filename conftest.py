@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from impls.contract import ANY_DEVICE
+
 if TYPE_CHECKING:
     from bench.agreement.oracle import Oracle
     from bench.sweeps import Sweep
@@ -28,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME|FILE.py:FUNCTION",
         help="an implementation; repeatable; all without it",
     )
-    group.addoption("--device", default="cpu", choices=("cpu", "cuda"), help="where to run them")
+    group.addoption("--device", default="cpu", choices=ANY_DEVICE, help="where to run them")
 
 
 def pytest_configure(config: pytest.Config) -> None:

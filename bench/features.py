@@ -76,10 +76,13 @@ class Row:
     cells: dict[str, dict[str, Cell]]
 
 
-def row_of(implementation: Implementation) -> Row:
-    """Ask `implementation` for every feature, as if its packages and what it lacks here were there."""
+def row_of(implementation: Implementation, also: str = "cpu") -> Row:
+    """Ask `implementation` for every feature, as if its packages and what it lacks here were there.
+
+    The cells hold the devices of the matrix and `also`.
+    """
     cells = {}
-    for device in DEVICES:
+    for device in dict.fromkeys((*DEVICES, also)):
         with environment(interpreted=device == "cpu"):
             cells[device] = {feature: _ask(implementation, feature, device) for feature in SPECIMENS}
     with environment(interpreted=False):

@@ -8,7 +8,7 @@ the score matrix beside the one in the input dtype.
 
 import torch
 
-from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
 from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
 
 
@@ -35,6 +35,7 @@ IMPL = Implementation(
     name="additive_mask",
     summary="0/-inf matrix added, softmax in float32, K and V repeated (LLaMA reference)",
     prepare=prepare,
+    devices=ANY_DEVICE,
     features=EVERYTHING | {"dropout"},
     known_limits={"poison": "a hidden value gets weight 0, and 0 times NaN is NaN; -inf plus NaN is NaN"},
 )

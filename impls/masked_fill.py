@@ -8,7 +8,7 @@ full M x N products whatever the mask hides.
 
 import torch
 
-from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
 from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
 
 
@@ -34,6 +34,7 @@ IMPL = Implementation(
     name="masked_fill",
     summary="masked_fill(-inf), then softmax, all in the input dtype (textbook, second form)",
     prepare=prepare,
+    devices=ANY_DEVICE,
     features=EVERYTHING | {"dropout"},
     known_limits={"poison": "a hidden value gets weight 0, and 0 times NaN is NaN"},
 )

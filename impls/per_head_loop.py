@@ -7,7 +7,7 @@ and in exchange never holds more than one head's ``[B, M, N]`` scores.
 
 import torch
 
-from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
 from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, score_bias, softmax, visible
 
 
@@ -38,6 +38,7 @@ IMPL = Implementation(
     name="per_head_loop",
     summary="heads one by one, then concatenated (textbook multi-head wrapper)",
     prepare=prepare,
+    devices=ANY_DEVICE,
     features=EVERYTHING | {"dropout"},
     known_limits={"poison": "a hidden value gets weight 0, and 0 times NaN is NaN"},
 )

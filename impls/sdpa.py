@@ -16,7 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from impls.contract import EVERYTHING, Call, Case, Causal, Dense, Full, Implementation, Inputs, Outputs, Refusal
+from impls.contract import (
+    ANY_DEVICE,
+    EVERYTHING,
+    Call,
+    Case,
+    Causal,
+    Dense,
+    Full,
+    Implementation,
+    Inputs,
+    Outputs,
+    Refusal,
+)
 from impls.tensors import dense_kv, score_bias, visible
 
 FEATURES = EVERYTHING - {"paged", "softcap", "sinks"}
@@ -119,8 +131,8 @@ def _cudnn_refuses(case: Case, device: str) -> str | None:
 
 
 IMPLS = (
-    _variant("sdpa_auto", "SDPA with the backend that torch picks", None, ("cpu", "cuda")),
-    _variant("sdpa_math", "SDPA, math backend (unfused)", SDPBackend.MATH, ("cpu", "cuda")),
+    _variant("sdpa_auto", "SDPA with the backend that torch picks", None, ANY_DEVICE),
+    _variant("sdpa_math", "SDPA, math backend (unfused)", SDPBackend.MATH, ANY_DEVICE),
     _variant(
         "sdpa_flash",
         "SDPA, flash backend (FlashAttention-2 on CUDA, torch's own kernel on CPU)",

@@ -8,7 +8,7 @@ underflows to 0 and the row becomes 0 / 0. Costs two more passes over the
 ``[B, Hq, M, N]`` weights than masking first.
 """
 
-from impls.contract import EVERYTHING, Call, Implementation, Inputs, Outputs
+from impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
 from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
 
 
@@ -37,6 +37,7 @@ IMPL = Implementation(
     name="softmax_then_mask",
     summary="softmax over all scores, times the mask, rows renormalised (textbook, first form)",
     prepare=prepare,
+    devices=ANY_DEVICE,
     features=EVERYTHING | {"dropout"},
     known_limits={
         "spike": "a large hidden score takes the whole softmax: visible weights underflow and rows become 0 / 0",

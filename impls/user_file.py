@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from impls.contract import Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
+from impls.contract import ANY_DEVICE, Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
 from impls.loading import UserFileError, load_module
 from impls.tensors import visible
 from impls.tree import taken
@@ -79,6 +79,7 @@ def wrap(name: str, function: Callable[..., Any]) -> Implementation:
         summary=(inspect.getdoc(function) or "a user's own function").splitlines()[0],
         prepare=prepare,
         features=features,
+        devices=ANY_DEVICE,  # its author knows where it runs
     )
 
 

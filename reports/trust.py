@@ -34,7 +34,7 @@ def trust(rows: pd.DataFrame, runs: Sequence[Run]) -> Iterable[str]:
     notes = notes[~notes.astype(str).str.startswith(DISTURBED)]
     for note, number in notes.value_counts().head(5).items():
         yield f"{count(int(number), 'record')}: {plain(str(note))}."
-    if not usable.empty and not usable["device_kind"].astype(str).str.startswith("cuda").any():
+    if not usable.empty and not usable["device_kind"].astype(str).str.startswith(("cuda", "xpu", "mps")).any():
         yield "No GPU was timed."
     for run in runs:
         if run.damaged:

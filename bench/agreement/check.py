@@ -12,8 +12,9 @@ from bench.agreement.compare import compare
 from bench.agreement.effects import effects
 from bench.agreement.families import FAMILIES
 from bench.agreement.hints import gradient_hint, hint, lse_hint, same_as_before
+from bench.agreement.home import at_home, brought
 from bench.agreement.inputs import applies, make_inputs
-from bench.agreement.observe import CudaStreams, global_state, observe, restored
+from bench.agreement.observe import global_state, observe, restored, streams_of
 from bench.agreement.oracle import Expectation, Oracle
 from bench.agreement.properties import PROPERTIES, try_properties
 from bench.agreement.relaxed import relaxed
@@ -81,7 +82,7 @@ def _check(
         with (guarded if checks else implementation).bound(inputs) as call:
             if not checks:
                 timed = _FirstCall(call, start, oracle.device)
-                seen = observe(timed, inputs, CudaStreams() if oracle.device == "cuda" else None)
+                seen = observe(timed, inputs, streams_of(oracle.device))
                 outputs, checks, first_call_ns = seen.outputs, seen.checks, timed.first_call_ns
                 if not checks[0].ok:
                     return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)
@@ -158,20 +159,23 @@ def _compared(
     rows, targets = wanted.rows, wanted.targets
     found = compare("out", family, outputs.out, targets["out"], rows)
     if not found.ok:
-        words = same_as_before(given, outputs.out) or hint(inputs, rows, outputs.out, targets["out"])
+        words = same_as_before(given, outputs.out) or hint(
+            at_home(inputs), rows, brought(outputs.out), targets["out"]
+        )
         found = msgspec.structs.replace(found, hint=words)
     yield found
     if outputs.lse is not None:
         found = compare("lse", family, outputs.lse, targets["lse"], rows)
         if not found.ok:
-            found = msgspec.structs.replace(found, hint=lse_hint(outputs.lse, rows, targets["lse"]))
+            found = msgspec.structs.replace(found, hint=lse_hint(brought(outputs.lse), rows, targets["lse"]))
         yield found
     if inputs.dout is not None:
         grads = gradients(inputs, outputs)
         for name, grad in grads.items():
             found = compare(name, family, grad, targets[name], rows if name == "dq" else None)
             if not found.ok:
-                found = msgspec.structs.replace(found, hint=gradient_hint(inputs, rows, name, grad, targets[name]))
+                words = gradient_hint(at_home(inputs), rows, name, brought(grad), targets[name])
+                found = msgspec.structs.replace(found, hint=words)
             yield found
 
 
@@ -199,8 +203,8 @@ def _by_statistics(implementation: Implementation, case: Case, device: str, seed
 
     start = perf_counter_ns()
     implementation.run(make_inputs(case, "normal", seed, device))
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if device != "cpu":
+        torch.accelerator.synchronize()
     first_call_ns = float(perf_counter_ns() - start)
     checks = check_dropout(implementation, case, seed=seed, device=device)
     return Checked(Agreement(comparisons=(), checks=checks), first_call_ns)

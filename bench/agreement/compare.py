@@ -19,7 +19,7 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
     of the cell which stands worst against its budget, relative to what was expected there.
     """
     every = rows is None or len(rows) == got.shape[2]
-    judged = (got if every else got[:, :, rows.to(got.device)]).double().cpu()  # type: ignore[union-attr]  # not every
+    judged = (got if every else got[:, :, rows.to(got.device)]).cpu().double()  # type: ignore[union-attr]  # not every
     expected = target.expected
     error = absolute_error(judged, expected)
     place = int(error.argmax()) if error.numel() else 0

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.agreement.home import at_home
 from bench.agreement.inputs import make_inputs
 from bench.records.schema import Check, Comparison, real
 from impls.contract import Call, Case, Implementation, Inputs
@@ -45,9 +46,9 @@ def check_dropout(
     torch.manual_seed(seed)
     inputs = make_inputs(case, "normal", seed, device)
     plain = counting(inputs)
-    counts = visible(case, device).sum(-1).expand(case.batch, case.q_heads, -1)
+    counts = visible(case).sum(-1).expand(case.batch, case.q_heads, -1)
     with implementation.bound(plain) as call:
-        outs = [call().out.detach().double() for _ in range(CALLS)]
+        outs = [call().out.detach().cpu().double() for _ in range(CALLS)]
     kept = [out.mean(-1) * counts * (1 - case.dropout) for out in outs]
     checks = [
         _rate(kept, counts, case.dropout),
@@ -136,8 +137,8 @@ def mean_comparison(call: Call, inputs: Inputs) -> Comparison:
 
 def _mean_error(call: Call, inputs: Inputs) -> tuple[float, float]:
     """Signed mean error of several calls: in its standard deviations, and as a share of the output."""
-    expected = reference(inputs).out.mean(-1)
-    errors = torch.stack([call().out.detach().double().mean(-1) - expected for _ in range(CALLS)])
+    expected = reference(at_home(inputs)).out.mean(-1).cpu()
+    errors = torch.stack([call().out.detach().cpu().double().mean(-1) - expected for _ in range(CALLS)])
     signed = float((errors.mean(0) * expected.sign()).sum())
     deviation = math.sqrt(float(errors.var(0).sum()) / CALLS)
     total = float(expected.abs().sum())
@@ -150,10 +151,11 @@ def _same_mask(implementation: Implementation, inputs: Inputs) -> Check:
     with implementation.bound(replace(counting(inputs), v=leaf)) as call:
         out = call().out
         (dv,) = torch.autograd.grad(out, leaf, inputs.dout)
-    products = (inputs.dout.double() * out.detach().double()).sum(2)
+    out, dv, dout = (x.detach().cpu().double() for x in (out, dv, inputs.dout))
+    products = (dout * out).sum(2)
     grouped = products.reshape(dv.shape[0], dv.shape[1], -1, dv.shape[-1]).sum(2)
-    error = float((dv.double().sum(2) - grouped).abs().max())
-    budget = SAME_MASK_TOLERANCE[inputs.case.dtype] * float(inputs.dout.double().abs().sum((0, 2)).max())
+    error = float((dv.sum(2) - grouped).abs().max())
+    budget = SAME_MASK_TOLERANCE[inputs.case.dtype] * float(dout.abs().sum((0, 2)).max())
     return Check(
         name="dropout_backward",
         ok=error <= budget,

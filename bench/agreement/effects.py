@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.agreement.compare import compare
+from bench.agreement.home import strange_dtype
 from bench.agreement.inputs import make_inputs
 from bench.agreement.observe import bits, verdict
 from bench.agreement.oracle import Expectation, Oracle
@@ -31,26 +32,27 @@ def effects(
     with implementation.bound(inputs) as call:
         plain = call().out
         wanted = oracle.expect(case, "normal", seed)
-        checks = [_default_dtype(call, plain, wanted), _unwritten(call, plain)]
+        dtype = strange_dtype(oracle.device)
+        checks = [_default_dtype(call, plain, wanted, dtype), _unwritten(call, plain)]
     return (*checks, _fresh(implementation, case, oracle, seed))
 
 
-def _default_dtype(call: Call, plain: Tensor, wanted: Expectation) -> Check:
+def _default_dtype(call: Call, plain: Tensor, wanted: Expectation, dtype: torch.dtype) -> Check:
     """The result stays right, and of its dtype, whatever ``torch.get_default_dtype()`` is."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    before, with_it = torch.get_default_dtype(), f"with {str(dtype).removeprefix('torch.')} as the default dtype"
+    torch.set_default_dtype(dtype)
     try:
         out = call().out
     except (RuntimeError, TypeError) as error:
-        words = f"with float64 as the default dtype it raises {type(error).__name__}: {str(error).splitlines()[0]}"
+        words = f"{with_it} it raises {type(error).__name__}: {str(error).splitlines()[0]}"
         return verdict("default dtype", words)
     finally:
         torch.set_default_dtype(before)
     if out.dtype != plain.dtype:
-        return verdict("default dtype", f"with float64 as the default dtype the output is {out.dtype}")
+        return verdict("default dtype", f"{with_it} the output is {out.dtype}")
     right = [compare("out", "normal", x, wanted.targets["out"], wanted.rows).ok for x in (out, plain)]
     lost = right == [False, True]
-    return verdict("default dtype", "with float64 as the default dtype the result is wrong" if lost else "")
+    return verdict("default dtype", f"{with_it} the result is wrong" if lost else "")
 
 
 def _unwritten(call: Call, plain: Tensor) -> Check:

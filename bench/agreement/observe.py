@@ -23,16 +23,24 @@ class Streams(Protocol):
         """Return when the stream that the caller works on is idle; others may go on."""
 
 
-class CudaStreams:
-    """The streams of the current CUDA device."""
+class DeviceStreams:
+    """The streams of the current device of a kind that torch has a module for ("cuda", "xpu")."""
+
+    def __init__(self, kind: str) -> None:
+        self.module = getattr(torch, kind)
 
     def wait_for_all(self) -> None:
         """``torch.cuda.synchronize``."""
-        torch.cuda.synchronize()
+        self.module.synchronize()
 
     def wait_for_current(self) -> None:
         """``torch.cuda.current_stream().synchronize``."""
-        torch.cuda.current_stream().synchronize()
+        self.module.current_stream().synchronize()
+
+
+def streams_of(device: str) -> Streams | None:
+    """The streams of a device; None where there is no second one."""
+    return DeviceStreams(device) if device in ("cuda", "xpu") else None
 
 
 POISONED = 2

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.agreement.cells import cell_norms
+from bench.agreement.home import at_home, home_of
 from bench.agreement.inputs import make_inputs
 from bench.agreement.rounding import VARIANCE
 from bench.agreement.rows import judged_rows, restricted
@@ -61,11 +62,12 @@ class Expectation:
 
 def expectation(case: Case, family: str, seed: int, device: str) -> Expectation:
     """Compute what `case` must give; slow for large cases, so ask an :class:`Oracle`."""
-    return expect_of(make_inputs(case, family, seed, device), judged_rows(case, seed))
+    return expect_of(make_inputs(case, family, seed, home_of(device)), judged_rows(case, seed))
 
 
 def expect_of(inputs: Inputs, rows: Tensor) -> Expectation:
     """What these very inputs must give on `rows` ``[R]``, gradients included where they hold one."""
+    inputs = at_home(inputs)
     here = rows.to(inputs.q.device)
     inputs = restricted(inputs, here)
     true = reference(inputs, here)

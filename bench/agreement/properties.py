@@ -128,7 +128,7 @@ def linearity(trial: Trial) -> str | None:
         each = replace(inputs, v=values)
         outs.append(trial.run(each).out)
         targets.append(trial.expect(name, each, rows).targets["out"])
-    parts = (outs[1].double() + outs[2].double())[:, :, rows]
+    parts = (outs[1].cpu().double() + outs[2].cpu().double())[:, :, rows]
     whole = replace(
         targets[0],
         expected=parts.cpu(),
@@ -166,9 +166,9 @@ def split_merge(trial: Trial) -> str | None:
         parts.append(trial.run(replace(inputs, case=part, k=k, v=v, bias=bias)))
     lses = torch.stack([_lse(part) for part in parts])
     shares = torch.softmax(lses, dim=0).unsqueeze(-1)
-    merged = sum(share * part.out.double() for share, part in zip(shares, parts, strict=True))
+    merged = sum(share * part.out.cpu().double() for share, part in zip(shares, parts, strict=True))
     assert isinstance(merged, Tensor), "there are two parts"
-    apart = float((parts[0].out.double() - parts[1].out.double()).abs().max())
+    apart = float((parts[0].out.cpu().double() - parts[1].out.cpu().double()).abs().max())
     # An error e of one LSE moves a share by e / 4 at most.
     slack = 0.5 * apart * trial.wanted.targets["lse"].max_budget
     return _same_as_before(trial, merged, "when two halves of the keys are merged by their LSE", slack)
@@ -186,7 +186,7 @@ def _cut(case: Case) -> int | None:
 
 def _lse(outputs: Outputs) -> Tensor:
     assert outputs.lse is not None, "the whole gave one"
-    return outputs.lse.double()
+    return outputs.lse.cpu().double()
 
 
 def backward_determinism(trial: Trial) -> str | None:
@@ -263,7 +263,7 @@ def _unequal(got: Tensor, other: Tensor, target: Target, rows: Tensor, when: str
     per_cell = got[:, :, rows].numel() / target.l2_budgets.numel()
     doubled = replace(
         target,
-        expected=other.detach().double().cpu(),
+        expected=other.detach().cpu().double(),
         max_budget=2 * target.max_budget + slack,
         l2_budgets=2 * target.l2_budgets + slack * per_cell**0.5,
     )

@@ -42,6 +42,8 @@ def save(name: str, run: Path, folder: Path, force: bool) -> None:
         raise Unusable(str(error)) from error
     if lost := len(found.missing):
         click.echo(f"warning: {lost} planned records are missing in {run}; their cases will be NEW", err=True)
+    if disturbed := baselines.disturbed(found):
+        click.echo(f"warning: {disturbed} times were disturbed, and will decide nothing: measure again", err=True)
     click.echo(f"{name} holds {'; '.join(map(baselines.told, held.runs.values()))}", err=True)
     click.echo(file)
 

@@ -2,7 +2,7 @@
 
 import click
 
-from bench.cli.session import SET_UP_TIMEOUT_S, Session, UsageError, session
+from bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, UsageError, session
 from bench.sweeps import Sweep
 from bench.timing.process import pool
 from bench.timing.worker import Description, Unusable
@@ -18,7 +18,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--device", default="cpu", show_default=True, help=DEVICE_HELP)
 @click.option("--impl", "names", multiple=True, metavar="NAME|FILE.py:FUNCTION", help="Only these; repeatable.")
 @click.option("--case", "case_id", metavar="ID", help="Say for this case who can do it, and why the others can't.")
 @click.option("--json", "for_machines", is_flag=True, help="For machines.")

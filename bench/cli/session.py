@@ -18,8 +18,9 @@ from bench.sweeps import Sweep
 from bench.timing.process import Pool, Worker, pool
 from bench.timing.status import WorkerFailure
 from bench.timing.worker import Description, Unusable
+from impls.contract import ANY_DEVICE
 
-DEVICES = ("cpu", "cuda")
+DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."
 SET_UP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 120.0
 EXIT_USAGE = 2
@@ -45,7 +46,7 @@ def common_options(command: F) -> F:
             help="Seconds a step of a case may take. [default: the sweep's, or 120]",
         ),
         click.option("--seed", default=0, show_default=True, help="Seed of the inputs and of the order."),
-        click.option("--device", default="cpu", show_default=True, help="cpu or cuda."),
+        click.option("--device", default="cpu", show_default=True, help=DEVICE_HELP),
         click.option(
             "--impl",
             "names",
@@ -111,8 +112,8 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
 
 def refuse_device(device: str) -> None:
     """Raise UsageError for a device that nothing here knows."""
-    if device not in DEVICES:
-        raise UsageError(f"unknown device {device!r}: there are {' and '.join(DEVICES)}")
+    if device not in ANY_DEVICE:
+        raise UsageError(f"unknown device {device!r}: there are {', '.join(ANY_DEVICE)}")
 
 
 def refuse_timeout(timeout_s: float | None) -> None:

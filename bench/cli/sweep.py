@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.cli.sweep_options import chosen_sweep, override
+from impls.contract import ANY_DEVICE
 
 if TYPE_CHECKING:
     from bench.records.schema import Peaks
@@ -38,9 +39,7 @@ class Plan:
 @click.command("sweep", epilog=EXAMPLES)
 @click.argument("name", required=False)
 @click.option("--impl", "names", multiple=True, metavar="NAME", help="Count these implementations; repeat it.")
-@click.option(
-    "--device", default="cpu", show_default=True, type=click.Choice(["cpu", "cuda"]), help="Where to run."
-)
+@click.option("--device", default="cpu", show_default=True, type=click.Choice(ANY_DEVICE), help="Where to run.")
 @click.option("--no-estimate", is_flag=True, help="Only cases and cost: measures nothing, imports no torch.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @override

@@ -99,6 +99,11 @@ def judge_by(candidate: Run, against: Run | Baseline) -> Judgement:
     return msgspec.structs.replace(judged, notes=(note, *judged.notes))
 
 
+def disturbed(run: Run) -> int:
+    """How many of its times were taken on a disturbed machine."""
+    return sum(bool(one.measurement and one.conditions and one.conditions.disturbance) for one in run.records)
+
+
 def told(run: Run) -> str:
     """A run in few words: its fingerprint, its machine, when."""
     machine = run.header.environment

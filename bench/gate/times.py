@@ -30,7 +30,7 @@ def time(now: Record, before: Record) -> Iterator[Finding]:
     (here_low, here_high), (there_low, there_high) = here.interval_ns, there.interval_ns
     # Both medians at the far ends of their intervals: wider than 95%, never narrower.
     low, high = here_low / there_high, here_high / there_low
-    verdict, reason = _doubt(now, before) or by_interval(low, high)
+    verdict, reason = _judged(now, before, low, high)
     ratio = here.median_ns / there.median_ns
     yield finding(now, About.TIME, verdict, reason, ratio=ratio, low=low, high=high, launches=1)
 
@@ -55,16 +55,29 @@ def by_interval(low: float, high: float) -> tuple[Verdict, str]:
     return Verdict.UNDECIDED, f"the interval reaches across {COARSE:.2f}x: measure longer, or side by side"
 
 
-def _doubt(now: Record, before: Record) -> tuple[Verdict, str] | None:
-    """Why these two times decide nothing."""
+def _judged(now: Record, before: Record, low: float, high: float) -> tuple[Verdict, str]:
+    """The verdict, as far as the two times can bear it.
+
+    What disturbs a machine slows it: a disturbed candidate that is still not slower is
+    told so, while its slowness says nothing, and a disturbed baseline says nothing at all.
+    """
     for when, record in (("now", now), ("in the baseline", before)):
-        disturbance = record.conditions.disturbance if record.conditions else ""
-        if disturbance:
-            return Verdict.UNDECIDED, f"disturbed {when}: {disturbance}"
         measured = timed(record)
         if measured and len(measured.samples_ns) < FEWEST_SAMPLES:
             return Verdict.UNDECIDED, f"{len(measured.samples_ns)} samples {when}; {FEWEST_SAMPLES} are needed"
-    return None
+    if disturbance := _disturbance(before):
+        return Verdict.UNDECIDED, f"the baseline was disturbed: {disturbance}"
+    verdict, reason = by_interval(low, high)
+    if disturbance := _disturbance(now):
+        slow = verdict in (Verdict.REGRESSED, Verdict.UNDECIDED)
+        return (
+            Verdict.UNDECIDED if slow else verdict
+        ), f"{'' if slow else reason + ', though '}disturbed: {disturbance}"
+    return verdict, reason
+
+
+def _disturbance(record: Record) -> str:
+    return record.conditions.disturbance if record.conditions else ""
 
 
 def _one_sided(now: Record, here: Measurement | None) -> Finding:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from bench.records.nvml import UnknownGpu, gpu
@@ -49,12 +50,11 @@ def gpu_figures(uuid: str = "") -> GpuFigures:
             "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1e3,
         }
     )
-    slowed = told(
-        {
-            words: lambda policy=policy: nvml.nvmlDeviceGetViolationStatus(handle, policy).violationTime / 1e9
-            for policy, words in POLICIES.items()
-        }
-    )
+
+    def slowed_s(policy: int) -> float:
+        return float(nvml.nvmlDeviceGetViolationStatus(handle, policy).violationTime) / 1e9
+
+    slowed = told({words: partial(slowed_s, policy) for policy, words in POLICIES.items()})
     bits = dict(told({"bits": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)})).get("bits", 0)
     reasons = tuple(words for bit, words in THROTTLE_REASONS.items() if int(bits) & bit)
     return GpuFigures(dict(figures), reasons, dict(slowed))

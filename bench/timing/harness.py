@@ -5,6 +5,8 @@ from pathlib import Path
 
 MEASURING = (
     "timing/clocks.py",
+    "timing/device.py",
+    "timing/graphs.py",
     "timing/pinning.py",
     "timing/process.py",
     "timing/replay.py",
@@ -14,6 +16,7 @@ MEASURING = (
     "agreement/cells.py",
     "agreement/compare.py",
     "agreement/families.py",
+    "agreement/home.py",
     "agreement/inputs.py",
     "agreement/oracle.py",
     "agreement/relaxed.py",

@@ -1,5 +1,8 @@
 """What torch knows of the machine: the facts of an environment that need it."""
 
+import platform
+from collections.abc import Callable
+
 import torch
 
 from bench.timing.harness import harness
@@ -20,20 +23,58 @@ def torch_facts(device: str) -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "harness": harness(),
     }
-    if device == "cpu":
-        return facts
-    if device != "cuda":
-        raise DeviceError(f"device {device!r} is not known: there are cpu and cuda")
-    if not torch.cuda.is_available():
-        built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
-        raise DeviceError(
-            f"device cuda is not there: torch {torch.__version__} is built with {built} and sees no GPU"
-        )
+    return facts | (FACTS[device]() if device != "cpu" else {})
+
+
+def _cuda_facts() -> dict[str, str]:
+    """An NVIDIA or, where torch is built with ROCm, an AMD device; its UUID is not one of the hard facts."""
+    built = _built(CUDA=torch.version.cuda, ROCm=torch.version.hip)
+    _need(torch.cuda.is_available(), "cuda", f"torch {torch.__version__} is built with {built} and sees no GPU")
     properties = torch.cuda.get_device_properties()
-    return facts | {
+    maker = (
+        {"hip": torch.version.hip, "gcn": properties.gcnArchName}
+        if torch.version.hip
+        else {"cuda": str(torch.version.cuda), "uuid": str(getattr(properties, "uuid", ""))}
+    )
+    return {
         "gpu": properties.name,
         "gpu_memory_bytes": str(properties.total_memory),
         "capability": f"{properties.major}.{properties.minor}",
         "sms": str(properties.multi_processor_count),
-        "cuda": str(torch.version.cuda),
+        **maker,
     }
+
+
+def _xpu_facts() -> dict[str, str]:
+    """An Intel GPU."""
+    built = _built(XPU=getattr(torch.version, "xpu", None))
+    _need(torch.xpu.is_available(), "xpu", f"torch {torch.__version__} is built with {built} and sees no Intel GPU")
+    properties = torch.xpu.get_device_properties()
+    return {
+        "gpu": properties.name,
+        "gpu_memory_bytes": str(properties.total_memory),
+        "driver": properties.driver_version,
+        "units": str(properties.max_compute_units),
+    }
+
+
+def _mps_facts() -> dict[str, str]:
+    """An Apple GPU: its driver is part of macOS, whose version stands for it."""
+    mps = torch.backends.mps
+    built = "MPS and sees no Apple GPU" if mps.is_built() else "no MPS"
+    _need(mps.is_available(), "mps", f"torch {torch.__version__} is built with {built}")
+    name = mps.get_name() if hasattr(mps, "get_name") else platform.processor()
+    return {"gpu": name, "macos": platform.mac_ver()[0]}
+
+
+FACTS: dict[str, Callable[[], dict[str, str]]] = {"cuda": _cuda_facts, "xpu": _xpu_facts, "mps": _mps_facts}
+
+
+def _need(there: bool, device: str, why: str) -> None:
+    if not there:
+        raise DeviceError(f"device {device} is not there: {why}")
+
+
+def _built(**versions: str | None) -> str:
+    found = [f"{name} {version}" for name, version in versions.items() if version]
+    return found[0] if found else f"no {' or '.join(versions)}"

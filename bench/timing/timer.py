@@ -97,9 +97,8 @@ class Timer:
             device.synchronize()
 
     def _suit(self, pace_ns: float) -> None:
-        """Calls a sample for a device's clock: whole rotations, so that a captured graph serves again."""
+        """Calls a sample for a device's clock, and the clock that suits so short a call."""
         self.calls = min(self.calls, CALLS_AT_MOST)
-        self.calls += self.calls > 1 and self.calls % INPUT_SETS
         if isinstance(self.clock, EventClock):
             self.warmup_ns.append(
                 self.clock.sample_ns(self._rotation())

@@ -170,13 +170,13 @@ class Server:
         }
 
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
-        """What each implementation says to each feature, on a CPU and on CUDA."""
+        """What each implementation says to each feature, on a CPU, on CUDA and on this worker's device."""
         from bench.features import row_of
         from impls.loading import UserFileError
         from impls.registry import UnknownImplementation, catalogue, find
 
         try:
-            return [row_of(find(name)) for name in names or tuple(catalogue())]
+            return [row_of(find(name), self.device) for name in names or tuple(catalogue())]
         except (UnknownImplementation, UserFileError) as error:
             return Unusable(str(error))
 
@@ -293,8 +293,8 @@ class Server:
             energy_j=timer.energy_j(timer.warmup_ns[-1]),
             verified=timer.verify(),  # last, since it changes V, which a retained graph may hold
         )
-        self.timer.close()
-        self.timer = None
+        timer.close()
+        self.timer = timer = None
         self._give_back()
         return answer
 

@@ -16,6 +16,7 @@ Conventions (every implementation, oracle and report follows them):
 from impls.contract.case import DIRECTIONS, DTYPES, Case, CaseError, parse_case
 from impls.contract.cost import Cost, cost
 from impls.contract.implementation import (
+    ANY_DEVICE,
     EVERYTHING,
     Call,
     Implementation,
@@ -28,6 +29,7 @@ from impls.contract.layouts import Cache, Dense, Layout, Packed, Padded, Paged, 
 from impls.contract.masks import Blocks, Causal, Full, Mask, Prefix, Window, parse_mask
 
 __all__ = [
+    "ANY_DEVICE",
     "DIRECTIONS",
     "DTYPES",
     "EVERYTHING",

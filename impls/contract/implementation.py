@@ -87,6 +87,10 @@ EVERYTHING = MASKS | LAYOUTS | SHAPES | SCORES | {"backward"}
 """Every name that :attr:`Case.features` may hold, but dropout, whose agreement is a matter of statistics."""
 
 
+ANY_DEVICE = ("cpu", "cuda", "xpu", "mps")
+"""Every device there is, for what is written in torch's own operations alone."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Implementation:
     """One way to compute attention.
@@ -126,7 +130,7 @@ class Implementation:
     broken: str = ""
 
     def supports(self, case: Case, device: str) -> str | None:
-        """Why `case` can't be done on `device` ("cpu", "cuda"); None where it can."""
+        """Why `case` can't be done on `device` ("cpu", "cuda", "xpu", "mps"); None where it can."""
         if device not in self.devices:
             return f"runs on {' and '.join(self.devices)}, not on {device}"
         if self.lacks and (reason := self.lacks(device)):

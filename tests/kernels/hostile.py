@@ -123,3 +123,7 @@ def dies_with_its_context(q, k, v, *, causal=False):
         POISONED.append(None)
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
     return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+
+def doubles(q, k, v, *, causal=False):
+    return 2 * torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)

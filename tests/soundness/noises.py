@@ -121,4 +121,4 @@ NOISES = (
     Noise("ratio drifts by 0.6%", drift_of_the_ratio, Promise.AWAY),
     Noise("two modes, +-2%", opposite_modes, Promise.NOTHING),
 )
-"""Skewed ones are centred on their mean or their median, whichever is the larger: the nearer to a false alarm."""
+"""Skewed ones are centred so that neither mean nor median is above the true effect, and one is equal to it."""

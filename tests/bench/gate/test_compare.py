@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import psutil
 import pytest
@@ -58,7 +58,7 @@ def command(*words):
 
 
 def compare(*words, folder):
-    done = subprocess.run(
+    done = run(
         [*command(*words), "--out", str(folder / "out"), "--json", str(folder / "judged.json")],
         cwd=ROOT,
         capture_output=True,
@@ -90,7 +90,7 @@ def test_a_slower_candidate_fails_the_command_and_the_junit_file(kernels):
     assert ("time", "REGRESSED") in found(judged)
     (slow,) = [one for one in judged["findings"] if one["about"] == "time"]
     assert 1.5 < slow["low"] < slow["ratio"] < slow["high"] < 6
-    assert int(ElementTree.parse(junit).getroot().find(".//testsuite").get("failures")) >= 1
+    assert int(ET.parse(junit).getroot().find(".//testsuite").get("failures")) >= 1
     assert "REGRESSED" in done.stdout
 
 
@@ -148,7 +148,7 @@ def test_a_spent_budget_is_undecided_and_resumed(kernels):
     ],
 )
 def test_bad_input_is_one_clear_refusal(words, told, tmp_path):
-    done = subprocess.run(command(*words), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = run(command(*words), cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
@@ -160,6 +160,10 @@ def test_a_comparison_of_other_sides_is_not_gone_on_with(kernels):
     done, _ = compare(f"{path}:plain", f"{path}:twice", "--case", CASE, "--resume", folder=kernels)
     assert done.returncode == 2
     assert "implementation of B" in done.stderr
+
+
+def run(*arguments, **options):
+    return subprocess.run(*arguments, check=False, **options)
 
 
 def git(folder, *words):
@@ -202,12 +206,7 @@ def test_two_revisions_of_another_repository(project, tmp_path):
     assert 1.5 < slow["ratio"] < 6
     assert judged["baseline"].startswith("before (")
     assert (
-        len(
-            subprocess.run(
-                ["git", "worktree", "list"], cwd=project, capture_output=True, text=True
-            ).stdout.splitlines()
-        )
-        == 1
+        len(run(["git", "worktree", "list"], cwd=project, capture_output=True, text=True).stdout.splitlines()) == 1
     )
 
 
@@ -228,9 +227,7 @@ def test_killed_half_way_it_leaves_nothing_behind_and_goes_on(project, tmp_path)
     while time.monotonic() < until and (left := leftovers(project, scratch, str(tmp_path))):
         time.sleep(0.1)
     assert not left
-    done = subprocess.run(
-        [*words, "--resume"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = run([*words, "--resume"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     launches = [json.loads(line) for line in (tmp_path / "out" / "launches.jsonl").read_text().splitlines()[1:]]
     numbers = [one["number"] for one in launches]
@@ -240,7 +237,7 @@ def test_killed_half_way_it_leaves_nothing_behind_and_goes_on(project, tmp_path)
 
 
 def leftovers(project, scratch, mark):
-    worktrees = subprocess.run(["git", "worktree", "list"], cwd=project, capture_output=True, text=True).stdout
+    worktrees = run(["git", "worktree", "list"], cwd=project, capture_output=True, text=True).stdout
     processes = []
     for one in psutil.process_iter():
         try:

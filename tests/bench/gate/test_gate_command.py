@@ -16,7 +16,7 @@ from bench.records.schema import Status
 from bench.records.store import read_run
 from tests.bench.gate.stored_runs import CASES, environment, full, on, record, run, write
 
-HOSTILE = "</script><script>|`::error::x\x00\x1b[31m\nline"
+HOSTILE = "</script><script>|`::error::##[error]x\x00\x1b[31m\nline"
 ALLOW = """
 [[allow]]
 case = "b1-h2-*"
@@ -163,6 +163,8 @@ def test_hostile_names_stay_text_everywhere(runs):
     commands = [line for line in done.output.splitlines() if line.lstrip().startswith(("::", "##["))]
     assert len(commands) == 1
     assert commands[0].startswith("::error title=REGRESSED time%3A ")
+    others = [line for line in done.output.splitlines() if line not in commands]
+    assert not any("::" in line or "##[" in line for line in others), "folded anywhere, no line begins a command"
     assert "\x1b" not in done.output
     assert "\x00" not in done.output
 
@@ -315,6 +317,11 @@ def test_a_run_in_which_nothing_passed_is_no_baseline(runs):
 def test_an_unfinished_baseline_is_said_to_be_one(runs):
     write(run(record(), cases=CASES), runs / "half")
     assert "2 planned records are missing" in call("baseline", "save", "main", "half").output
+
+
+def test_a_disturbed_baseline_is_said_to_be_one(runs):
+    write(full(disturbance="a neighbour"), runs / "noisy")
+    assert "3 times were disturbed" in call("baseline", "save", "main", "noisy").output
 
 
 def test_what_is_saved_is_whole_or_not_there(runs, monkeypatch):

@@ -62,7 +62,9 @@ def test_of_many_cases_only_what_stands_out_is_measured_again_with_fresh_launche
     slow = CASES[3].id
     machine = Machine({slow: 6})
     found = measured(CASES, machine)
-    assert verdicts(found) == {case.id: Verdict.REGRESSED if case.id == slow else Verdict.UNCHANGED for case in CASES}
+    assert verdicts(found) == {
+        case.id: Verdict.REGRESSED if case.id == slow else Verdict.UNCHANGED for case in CASES
+    }
     assert {case for case, _, phase in machine.taken if phase == "confirm"} == {slow}
     assert found.decisions[slow].launches >= 12
 

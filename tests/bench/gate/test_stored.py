@@ -174,6 +174,14 @@ def test_a_disturbed_time_decides_nothing(side):
     assert judged.exit_code == 4
 
 
+def test_a_disturbance_slows_so_that_a_disturbed_case_that_is_not_slower_is_told_so():
+    _, found = one(record(disturbance="a neighbour"), record())
+    assert found[About.TIME].verdict is U
+    assert "though disturbed: a neighbour" in found[About.TIME].reason
+    _, found = one(record(), record(disturbance="a neighbour"))
+    assert found[About.TIME].verdict is D, "a slowness of the baseline may hide that of the candidate"
+
+
 def test_a_few_samples_decide_nothing():
     _, found = one(record(timing={"ns": 3000, "samples": 4}), record())
     assert found[About.TIME].verdict is D

@@ -34,10 +34,8 @@ def planted(module_name, old, new):
 
 def _functions(before, after, module_name):
     """Pairs of functions of the same place in two namespaces, for those that the module itself defines."""
-    for name, value in list(before.items()):
-        other = after.get(name)
-        if isinstance(value, property):
-            value, other = value.fget, getattr(other, "fget", None)
+    for name, found in list(before.items()):
+        value, other = (getattr(x, "fget", x) for x in (found, after.get(name)))
         if isinstance(value, FunctionType) and isinstance(other, FunctionType):
             if value.__module__ == module_name and value.__code__.co_filename == other.__code__.co_filename:
                 yield value, other

@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - the names are those of NVML
 """NVML's functions over a simulated device, or over several of which one is meant."""
 
 from types import SimpleNamespace

@@ -1,0 +1,31 @@
+"""Where results are judged: on their own device where that computes in float64, on the CPU otherwise."""
+
+import torch
+from torch import Tensor
+
+from impls.contract import Inputs
+
+WITH_FLOAT64 = frozenset({"cpu", "cuda"})
+"""MPS has no float64, and of Intel's GPUs only some have."""
+
+
+def home_of(device: str) -> str:
+    """The device on which what `device` computed is judged."""
+    return device if device in WITH_FLOAT64 else "cpu"
+
+
+def at_home(inputs: Inputs) -> Inputs:
+    """`inputs` where they are judged; the very same where that is their own device."""
+    if inputs.q.device.type in WITH_FLOAT64:
+        return inputs
+    return Inputs(case=inputs.case, **{name: brought(x.detach()) for name, x in inputs.tensors().items()})
+
+
+def brought(x: Tensor) -> Tensor:
+    """`x` where it is judged."""
+    return x.to(home_of(x.device.type))
+
+
+def strange_dtype(device: str) -> torch.dtype:
+    """A default dtype that no kernel expects, of those that the device has."""
+    return torch.float64 if device in WITH_FLOAT64 else torch.float16
