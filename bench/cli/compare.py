@@ -50,6 +50,7 @@ Examples:
 """
 A, B = "A", "B"
 JOURNAL = "launches.jsonl"
+PAGE = "comparison.html"
 COMMAND = ("python", "-m", "bench", "compare")
 
 
@@ -76,7 +77,7 @@ COMMAND = ("python", "-m", "bench", "compare")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the launches; runs/DATE-compare without it.",
+    help="Folder for the launches and the page; runs/DATE-compare without it.",
 )
 @click.option("--resume", is_flag=True, help="Go on with an unfinished comparison in --out.")
 @judging_options
@@ -135,12 +136,14 @@ def command(
             trees = stack.enter_context(_checked_out(repo or Path(), (baseline, candidate), setup or ""))
             sides = _revisions(trees, implementation, pinned(device, threads), words)
         pool = stack.enter_context(workers(device, limit_s))
-        judgement, interrupted = _compare(sides, sweep, pool, seed, folder / JOURNAL, until_s, resume=resume)
+        judgement, launches, interrupted = _compare(
+            sides, sweep, pool, seed, folder / JOURNAL, until_s, resume=resume
+        )
     click.echo(f"launches: {folder / JOURNAL}", err=True)
     if interrupted:
         click.echo(f"stopped; go on with --out {folder} --resume", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
-    finish(judgement, judging)
+    finish(judgement, judging, launches, folder / PAGE)
 
 
 def _words(options: dict[str, str | None]) -> list[str]:
@@ -198,8 +201,8 @@ def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting,
 
 def _compare(
     sides: "Sides", sweep: Sweep, pool: Pool, seed: int, journal: Path, until_s: float, *, resume: bool
-) -> "tuple[Judgement, bool]":
-    """Check both sides, take launches until all is decided, and judge; whether Ctrl-C ended it."""
+) -> "tuple[Judgement, tuple[Launch, ...], bool]":
+    """Check both sides, launch until all is decided, and judge: with every launch, and whether Ctrl-C ended it."""
     from bench.gate.compare import check, judge, side_by_side
     from bench.gate.journal import Journal
     from bench.gate.launch import Bench
@@ -226,7 +229,7 @@ def _compare(
             judged = judge(sides, pairs, measured)
     except StoreError as error:
         raise UsageError(str(error)) from error
-    return msgspec.structs.replace(judged, command=header.command), bool(stop)
+    return msgspec.structs.replace(judged, command=header.command), tuple(measured.launches()), bool(stop)
 
 
 def _refuse_unknown(sides: "Sides", pool: Pool) -> None:

@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from bench.gate.allow import Entry
+    from bench.records.launch import Launch
     from bench.records.verdict import Judgement, Verdict
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,13 +34,14 @@ class Judging:
     json: Path | None = None
     markdown: Path | None = None
     junit: Path | None = None
+    html: Path | None = None
     annotations: bool = False
     allowed: "tuple[Entry, ...]" = ()
     required: "tuple[Verdict, ...]" = ()
 
 
 def judging_options(command: F) -> F:
-    """Add ``--json``, ``--markdown``, ``--junit``, ``--annotations``, ``--allow`` and ``--fail-on``.
+    """Add ``--json``, ``--markdown``, ``--junit``, ``--html``, ``--annotations``, ``--allow`` and ``--fail-on``.
 
     They arrive as one keyword argument, ``judging``: pass it to :func:`finish`. A bad
     file or word ends the command with 2 before its body begins.
@@ -47,7 +49,7 @@ def judging_options(command: F) -> F:
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
-        chosen = {name: options.pop(name) for name in ("json", "markdown", "junit", "annotations")}
+        chosen = {name: options.pop(name) for name in ("json", "markdown", "junit", "html", "annotations")}
         chosen["allowed"] = _allowed(options.pop("allow"))
         chosen["required"] = _required(options.pop("fail_on"))
         if chosen["annotations"] is None:
@@ -73,6 +75,7 @@ _OPTIONS = (
         help="Write Markdown; appended to $GITHUB_STEP_SUMMARY, also without this option in GitHub Actions.",
     ),
     click.option("--junit", type=_FILE, metavar="FILE", help="Write JUnit XML."),
+    click.option("--html", type=_FILE, metavar="FILE", help="Write a page that needs no network."),
     click.option(
         "--annotations/--no-annotations",
         default=None,
@@ -101,9 +104,12 @@ def _required(text: str | None) -> "tuple[Verdict, ...]":
         raise Unusable(f"--fail-on {error}") from error
 
 
-def finish(judgement: "Judgement", judging: Judging) -> NoReturn:
+def finish(
+    judgement: "Judgement", judging: Judging, launches: "Sequence[Launch]" = (), page: Path | None = None
+) -> NoReturn:
     """Apply the allow file, print the table, write every output, and end with the judgement's exit code.
 
+    The page draws `launches`; it also goes to `page`, whose path is told last, on stderr.
     0 nothing got worse, 1 something did, 2 an output can't be written, 4 undecided or incomparable.
     """
     from bench.gate.allow import settled
@@ -112,8 +118,11 @@ def finish(judgement: "Judgement", judging: Judging) -> NoReturn:
     show(judged, judging)
     try:
         _write(judged, judging)
+        _write_pages(judged, launches, (judging.html, page))
     except OSError as error:
         raise Unusable(f"can't write {error.filename}: {error.strerror or error}") from error
+    if page:
+        click.echo(f"page: {page}", err=True)
     raise SystemExit(judged.exit_code)
 
 
@@ -150,6 +159,19 @@ def _write(judged: "Judgement", judging: Judging) -> None:
                 file.write(markdown.render(judged))
         else:
             write_whole(path, markdown.render(judged))
+
+
+def _write_pages(judged: "Judgement", launches: "Sequence[Launch]", paths: tuple[Path | None, ...]) -> None:
+    from bench.records.files import write_whole
+
+    wanted = [path for path in paths if path]
+    if not wanted:
+        return
+    from reports.verdicts import page
+
+    text = page.render(judged, launches)
+    for path in wanted:
+        write_whole(path, text)
 
 
 def _markdown_files(judging: Judging) -> Iterator[tuple[Path, bool]]:

@@ -25,6 +25,8 @@ if ending.get("sleep"):
     except KeyboardInterrupt:
         Path(os.environ["SEEN"]).with_name("cleaned").touch()
         raise SystemExit(130)
+Path(after["--out"]).mkdir()
+Path(after["--out"], "comparison.html").write_text("<!DOCTYPE html>")
 for option in ("--json", "--markdown"):
     if option in ending:
         Path(after[option]).write_text(ending[option])
@@ -69,6 +71,7 @@ def test_the_steps_end_and_outputs_are_those_of_the_comparison(gate, runner, cod
     assert runner.outputs["exit-code"] == str(code)
     assert runner.summary.startswith("# What was found")
     assert (Path(runner.outputs["report"]) / "results.json").exists()
+    assert (Path(runner.outputs["report"]) / "run" / "comparison.html").exists()
 
 
 def test_a_wrong_call_is_neither_a_verdict_nor_a_pass(gate, runner):

@@ -110,6 +110,11 @@ def test_the_gate_step_gives_its_script_the_inputs_that_it_reads():
     assert given == {f"INPUT_{name.upper().replace('-', '_')}" for name in read}
 
 
+def test_the_artifact_is_the_whole_folder_of_the_report():
+    (step,) = [step for step in STEPS if step.get("uses", "").startswith("actions/upload-artifact@")]
+    assert step["with"]["path"] == "${{ steps.gate.outputs.report }}"
+
+
 def test_compare_knows_every_option_of_the_gate_step():
     script = (ROOT / ".github/action/gate.py").read_text(encoding="utf-8")
     known, _ = known_options(["compare"])

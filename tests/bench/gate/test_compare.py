@@ -80,6 +80,11 @@ def test_a_against_itself_is_unchanged(kernels):
     assert found(judged) == {("time", "UNCHANGED")}
     assert judged["findings"][0]["launches"] >= 6
     assert any("A and B are the same" in note for note in judged["notes"])
+    page, journal = (kernels / "out" / one for one in ("comparison.html", "launches.jsonl"))
+    assert page.read_text(encoding="utf-8").count("<title>screen") == 2 * (
+        len(journal.read_text().splitlines()) - 1
+    )
+    assert done.stderr.splitlines()[-1] == f"page: {page}"
 
 
 def test_a_slower_candidate_fails_the_command_and_the_junit_file(kernels):

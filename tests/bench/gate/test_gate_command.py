@@ -139,6 +139,14 @@ def test_junit_counts_what_ci_must_not_pass(runs, candidate, expected):
     assert suites("out/j.xml") == expected
 
 
+def test_a_page_holds_the_verdict(runs):
+    result = gate("slower", "--html", "deep/page.html")
+    text = (runs / "deep" / "page.html").read_text(encoding="utf-8")
+    assert result.exit_code == 1
+    assert '<h1 id="verdict-title" class="bad">REGRESSED: something got worse</h1>' in text
+    assert "page:" not in result.stderr
+
+
 def test_junit_skips_new_and_missing_until_asked(runs):
     write(run(record(CASES[0])), runs / "less")
     assert gate("less", "--junit", "j.xml").exit_code == 0
@@ -154,7 +162,10 @@ def test_hostile_names_stay_text_everywhere(runs):
     )
     write(now, runs / "now")
     write(before, runs / "then")
-    done = gate("now", "--junit", "j.xml", "--markdown", "m.md", "--annotations", baseline="then")
+    done = gate(
+        "now", "--junit", "j.xml", "--markdown", "m.md", "--html", "p.html", "--annotations", baseline="then"
+    )
+    assert (runs / "p.html").read_text(encoding="utf-8").count("<script>") == 1
     assert suites("j.xml") == (1, 0, 0)
     markdown = (runs / "m.md").read_text()
     assert "<script" not in "".join(markdown.split("`")[::2])

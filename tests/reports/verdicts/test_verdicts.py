@@ -4,11 +4,11 @@ import json
 import string
 import xml.etree.ElementTree as ET
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
-from reports.verdicts import annotations, junit, machine, markdown
+from reports.verdicts import annotations, junit, machine, markdown, page
 
 words = st.text(st.characters(), max_size=30) | st.text("`|<>&:%,\r\n\x00\u202e\ud800#[]" + string.digits)
 ratios = st.none() | st.floats(0, 1e6)
@@ -75,3 +75,12 @@ def test_json_holds_the_verdict(judged):
     told = json.loads(machine.render(judged))
     assert (told["verdict"], told["exit_code"]) == (judged.verdict, judged.exit_code)
     assert [one["fails"] for one in told["findings"]] == [one in judged.failing for one in judged.findings]
+
+
+@given(judgements)
+@settings(max_examples=30, deadline=None)  # a page takes tens of milliseconds, a template's first use more
+def test_a_page_says_the_verdict_and_holds_each_finding_once(judged):
+    text = page.render(judged).encode().decode()
+    assert f">{judged.verdict}: " in text
+    assert text.count('<th scope="row"') == len(judged.findings)
+    assert text.count("<script") == 1
