@@ -15,6 +15,8 @@ class DeviceError(ValueError):
 
 def torch_facts(device: str) -> dict[str, str]:
     """Hard facts by name; raises DeviceError with the reason where `device` isn't there."""
+    if device != "cpu" and device not in FACTS:
+        raise DeviceError(f"the device {device!r} is not known: there are cpu, {', '.join(FACTS)}")
     facts = {
         "torch": str(torch.__version__),
         "triton": installed_version("triton") or "none",
