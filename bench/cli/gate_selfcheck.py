@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\b
 Examples:
-  python -m bench gate-selfcheck --same 20 --slower 5
+  python -m bench gate-selfcheck --same 20 --barely 5 --slower 5
   python -m bench gate-selfcheck --out runs/selfcheck --resume --markdown rates.md
 """
 GATE = ("truth", "neighbour", "REGRESSED", "IMPROVED", "UNCHANGED", "UNDECIDED", "launches", "time")
@@ -26,12 +26,15 @@ TIMEOUT_S = 60.0
 
 @click.command(epilog=EXAMPLES)
 @click.option("--same", default=300, show_default=True, help="Trials of A against A.")
-@click.option("--slower", default=100, show_default=True, help="Trials of each known slowdown (1, 3, 5 and 10%).")
+@click.option("--barely", default=40, show_default=True, help="Trials of +1%, which may end as UNDECIDED.")
+@click.option("--slower", default=100, show_default=True, help="Trials of each of +3%, +5% and +10%.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the order of trials and of rounds.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the trials.")
 @click.option("--resume", is_flag=True, help="Go on with the trials in --out.")
 @click.option("--markdown", type=click.Path(path_type=Path, dir_okay=False), help="Write the table there as well.")
-def command(same: int, slower: int, seed: int, out: Path | None, markdown: Path | None, *, resume: bool) -> None:
+def command(
+    same: int, barely: int, slower: int, seed: int, out: Path | None, markdown: Path | None, *, resume: bool
+) -> None:
     """How often does the gate alarm without cause, and how often does it find a known slowdown?
 
     Whole comparisons of a kernel of about a millisecond with itself, and with
@@ -44,20 +47,23 @@ def command(same: int, slower: int, seed: int, out: Path | None, markdown: Path 
     """
     from tempfile import TemporaryDirectory
 
-    if same < 0 or slower < 0 or not same + slower:
-        raise UsageError("--same and --slower are numbers of trials: 0 or more, and not both 0")
+    from bench.gate.selfcheck import planned
+
+    if min(same, barely, slower) < 0 or not same + barely + slower:
+        raise UsageError("--same, --barely and --slower are numbers of trials: 0 or more, and not all 0")
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the trials to go on with")
+    plan = planned(same, barely, slower, seed)
     with TemporaryDirectory(prefix="attnbench-") as scratch:
-        raise SystemExit(
-            _checked((out or Path(scratch)) / "trials.jsonl", same, slower, seed, markdown, resume=resume)
-        )
+        raise SystemExit(_checked((out or Path(scratch)) / "trials.jsonl", plan, seed, markdown, resume=resume))
 
 
-def _checked(path: Path, same: int, slower: int, seed: int, markdown: Path | None, *, resume: bool) -> int:
+def _checked(
+    path: Path, plan: list[tuple[int, int, bool]], seed: int, markdown: Path | None, *, resume: bool
+) -> int:
     """Hold the trials, print the tables and the promises; the exit code."""
     from bench.gate.launch import SideFailed
-    from bench.gate.selfcheck import planned, promises, read_trials, run_trials
+    from bench.gate.selfcheck import promises, read_trials, run_trials
     from bench.records.files import write_whole
     from bench.records.lines import StoreError
     from bench.timing.process import pool
@@ -66,7 +72,6 @@ def _checked(path: Path, same: int, slower: int, seed: int, markdown: Path | Non
     try:
         if path.exists() and not resume:
             raise UsageError(f"{path} exists; add --resume to go on with it, or give another --out")
-        plan = planned(same, slower, seed)
         with (
             pool("cpu", TIMEOUT_S) as workers,
             bar(len(plan), "trials", _line, done=len(read_trials(path))) as step,

@@ -83,9 +83,13 @@ class Rate(Kept, frozen=True, kw_only=True):
         return float(found.low), float(found.high)
 
 
-def planned(same: int, slower: int, seed: int) -> list[tuple[int, int, bool]]:
-    """Number, slowdown in percent and noise of every trial: `same` of A/A, `slower` of each slowdown, shuffled."""
-    trials = [(percent, bool(i % 2)) for percent in SLOWDOWNS for i in range(slower if percent else same)]
+def planned(same: int, barely: int, slower: int, seed: int) -> list[tuple[int, int, bool]]:
+    """Number, slowdown in percent and noise of every trial, shuffled.
+
+    `same` of A/A, `barely` of the least slowdown, `slower` of each other.
+    """
+    counts = dict.fromkeys(SLOWDOWNS, slower) | {0: same, SLOWDOWNS[1]: barely}
+    trials = [(percent, bool(i % 2)) for percent, count in counts.items() for i in range(count)]
     random.Random(seed).shuffle(trials)
     return [(number, *trial) for number, trial in enumerate(trials)]
 
@@ -109,7 +113,9 @@ def run_trials(plan: Sequence[tuple[int, int, bool]], path: Path, pool: Pool, se
     )
     try:
         writer.cut_torn_line()
-        done = {trial.number for trial in read_trials(path)}
+        done = {trial.number: (trial.slower_percent, trial.noisy) for trial in read_trials(path)}
+        if not done.items() <= {number: (percent, noisy) for number, percent, noisy in plan}.items():
+            raise StoreError(f"{path} holds trials of other numbers or of another seed; give another --out")
         pool.oracle.ask("expect", parse_case(CASE), seed, ("normal",))
         for number, percent, noisy in plan:
             if number in done:
