@@ -8,11 +8,11 @@ import msgspec
 
 from bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
 from bench.spent import Spent
+from bench.timing.answers import CheckAnswer, CloseAnswer, OpenAnswer
 from bench.timing.conditions import Watch
 from bench.timing.process import Pool
 from bench.timing.rounds import Contestant, Effort, contest
 from bench.timing.status import RemoteError, WorkerFailure, status_of
-from bench.timing.worker import CheckAnswer, CloseAnswer, OpenAnswer
 from impls.contract import Case, cost
 
 ROOF_MARGIN = 1.25

@@ -33,7 +33,7 @@ from bench.records.schema import Environment
 from bench.sweeps import Sweep
 from bench.timing.process import Pool
 from bench.timing.process import pool as workers
-from bench.timing.worker import Setting
+from bench.timing.setting import Setting
 
 if TYPE_CHECKING:
     from bench.gate.compare import Sides

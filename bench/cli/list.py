@@ -4,8 +4,8 @@ import click
 
 from bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, UsageError, session
 from bench.sweeps import Sweep
+from bench.timing.answers import Description, Unusable
 from bench.timing.process import pool
-from bench.timing.worker import Description, Unusable
 from impls.contract import EVERYTHING, Case, CaseError, parse_case
 
 EXAMPLES = """\b

@@ -15,9 +15,9 @@ from bench.cli.sweep_options import sweep_options
 from bench.records.environment import environment
 from bench.records.schema import Environment, Header, Peaks, Record, Status
 from bench.sweeps import Sweep
+from bench.timing.answers import Description, Unusable
 from bench.timing.process import Pool, Worker, pool
 from bench.timing.status import WorkerFailure
-from bench.timing.worker import Description, Unusable
 from impls.contract import ANY_DEVICE
 
 DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."

@@ -14,11 +14,12 @@ from typing import Any
 
 from bench.records.launch import Launch, Phase
 from bench.records.schema import Comparison
+from bench.timing.answers import OpenAnswer
 from bench.timing.conditions import Watch, usable_cpus
 from bench.timing.process import Worker
 from bench.timing.rounds import QUIET_S
+from bench.timing.setting import PLAIN, Setting
 from bench.timing.status import WorkerFailure
-from bench.timing.worker import PLAIN, OpenAnswer, Setting
 from impls.contract import Case
 
 LAUNCH_S = 1.0

@@ -18,7 +18,7 @@ from bench.gate.git import Repository, RevisionError, repository
 from bench.reaper import WORKTREES, clear, remove_worktree
 from bench.records.launch import Side
 from bench.scratch import LOCK, ownerless, scratch
-from bench.timing.worker import PLAIN, Setting
+from bench.timing.setting import PLAIN, Setting
 from impls.loading import is_user_file
 
 AS_IT_IS = frozenset({"WORKTREE", "."})

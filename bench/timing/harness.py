@@ -11,6 +11,7 @@ MEASURING = (
     "timing/process.py",
     "timing/replay.py",
     "timing/rounds.py",
+    "timing/setting.py",
     "timing/timer.py",
     "timing/worker.py",
     "agreement/cells.py",

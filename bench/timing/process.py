@@ -19,8 +19,9 @@ from bench.reaper import SERVER_FOLDER
 from bench.records.schema import Status
 from bench.scratch import scratch, token
 from bench.timing.pinning import variables
+from bench.timing.setting import PLAIN, Setting
 from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
-from bench.timing.worker import PLAIN, Setting, serve
+from bench.timing.worker import serve
 
 LOG_TAIL_LINES = 3
 POISONING = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})

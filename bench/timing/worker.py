@@ -7,7 +7,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
@@ -15,102 +14,15 @@ from typing import Any
 
 import psutil
 
-from bench.records.schema import Agreement, Comparison, Peaks
+from bench.records.schema import Comparison, Peaks
+from bench.timing.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
 from bench.timing.device import Device
 from bench.timing.pinning import MainThread, let_free, pinned, why_not
+from bench.timing.setting import PLAIN, Setting
 from bench.timing.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
 PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a worker's process is set up before it does anything.
-
-    `cpus` it is pinned to (none: wherever the system puts it), `threads` torch may use
-    (0: torch's own choice), variables set in its environment, and the `tree` (called
-    `revision`) whose implementations it runs instead of this checkout's.
-    """
-
-    cpus: tuple[int, ...] = ()
-    threads: int = 0
-    variables: tuple[tuple[str, str], ...] = ()
-    tree: Path | None = None
-    revision: str = ""
-
-    def take(self) -> None:
-        """Set this process up."""
-        os.environ.update(self.variables)
-        if self.cpus and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, self.cpus)
-        if self.threads:
-            import torch
-
-            torch.set_num_threads(self.threads)
-        if self.tree is not None:
-            from impls.tree import take
-
-            take(self.tree, self.revision)
-
-
-PLAIN = Setting()
-
-
-@dataclass(frozen=True)
-class Description:
-    """What ``list`` shows of an implementation."""
-
-    name: str
-    summary: str
-    devices: tuple[str, ...]
-    features: frozenset[str]
-    unavailable: str | None
-    version: str
-    known_limits: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Unusable:
-    """A name or a device that the user got wrong, with the line to tell."""
-
-    message: str
-
-
-@dataclass(frozen=True)
-class CheckAnswer:
-    """Agreement of one case, the time of its first call, what the record must say, whether to time it."""
-
-    agreement: Agreement
-    first_call_ns: float
-    notes: tuple[str, ...] = ()
-    timed: bool = True
-
-
-@dataclass(frozen=True)
-class OpenAnswer:
-    """A case is ready to be sampled; `warming_s` went into the warm-ups."""
-
-    pace_ns: float
-    warming_s: float
-    calls: int
-    warmup_ns: tuple[float, ...]
-    clock: str
-    cache: str
-    threads: int
-    pinned: tuple[int, ...]
-    note: str
-
-
-@dataclass(frozen=True)
-class CloseAnswer:
-    """The check after timing, and the memory of one call."""
-
-    verified: Comparison
-    peak_bytes: int | None
-    saved_bytes: int | None
-    host_ns: float | None
-    energy_j: float | None
 
 
 class Server:

@@ -8,9 +8,9 @@ import pytest
 
 from bench.gate.revisions import checked_out
 from bench.timing.process import Worker, pool
+from bench.timing.setting import PLAIN as PLAIN_SETTING
+from bench.timing.setting import Setting
 from bench.timing.status import RemoteError
-from bench.timing.worker import PLAIN as PLAIN_SETTING
-from bench.timing.worker import Setting
 from impls.contract import parse_case
 from impls.tree import HARNESS
 

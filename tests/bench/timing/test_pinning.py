@@ -8,7 +8,7 @@ import pytest
 from bench.records.store import read_run
 from bench.timing import pinning
 from bench.timing.process import Worker, start_server
-from bench.timing.worker import Setting
+from bench.timing.setting import Setting
 from impls.contract import parse_case
 
 CASE = parse_case("b1-h4-s512-d32-causal-fp32")

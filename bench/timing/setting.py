@@ -1,0 +1,38 @@
+"""How a worker's process is set up, told before it starts. No torch until a worker takes it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a worker's process is set up before it does anything.
+
+    `cpus` it is pinned to (none: wherever the system puts it), `threads` torch may use
+    (0: torch's own choice), variables set in its environment, and the `tree` (called
+    `revision`) whose implementations it runs instead of this checkout's.
+    """
+
+    cpus: tuple[int, ...] = ()
+    threads: int = 0
+    variables: tuple[tuple[str, str], ...] = ()
+    tree: Path | None = None
+    revision: str = ""
+
+    def take(self) -> None:
+        """Set this process up."""
+        os.environ.update(self.variables)
+        if self.cpus and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.cpus)
+        if self.threads:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        if self.tree is not None:
+            from impls.tree import take
+
+            take(self.tree, self.revision)
+
+
+PLAIN = Setting()
