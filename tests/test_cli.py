@@ -18,7 +18,10 @@ def test_help_shows_every_command_without_torch(fresh):
     assert fresh(code) == "True False"
 
 
-@pytest.mark.parametrize("command", ["list", "check", "run", "report"])
+@pytest.mark.parametrize(
+    "command",
+    ["list", "check", "run", "sweep", "mask", "codegen", "report", "gate", "baseline", "compare", "gate-selfcheck"],
+)
 def test_each_command_has_help_with_an_example(bench, command):
     done = bench(command, "--help")
     assert done.returncode == 0
@@ -26,7 +29,16 @@ def test_each_command_has_help_with_an_example(bench, command):
 
 
 @pytest.mark.parametrize(
-    "room", ["impls.contract", "bench.records.store", "reports.html", "reports.terminal", "bench.run"]
+    "room",
+    [
+        "impls.contract",
+        "bench.records.store",
+        "reports.html",
+        "reports.terminal",
+        "bench.run",
+        "bench.gate.compare",
+        "bench.gate.stored",
+    ],
 )
 def test_rooms_that_must_not_import_torch(fresh, room):
     assert fresh(f"import sys, {room}; print('torch' in sys.modules)") == "False"
@@ -48,6 +60,8 @@ def test_rooms_that_must_not_import_torch(fresh, room):
         (["check", "--impl", "tests/kernels/honest.py:NOT_A_FUNCTION"], "is of type int, not a function"),
         (["check", "--case", "b1-h4-kv3-s16-d8-full-fp32"], "kv_heads 3 does not divide q_heads 4"),
         (["check", "--case", "nonsense"], "nonsense"),
+        (["check", "--case", "b1-h4-s16-d8-full-fp32", "--sweep", "smoke"], "--case and --sweep: give one of them"),
+        (["codegen", "triton_fused", "--gate", "no/such/folder"], "there is no folder no/such/folder"),
         (["check", "--families", "needel"], "there are normal"),
         (["check", "--timeout", "0"], "--timeout must be more than 0"),
         (["run", "--resume"], "--resume needs --out"),
@@ -125,6 +139,13 @@ def test_a_folder_that_cant_be_written(bench, tmp_path):
     done = bench("run", "--sweep", "smoke", "--impl", "masked_fill", "--out", tmp_path / "run")
     assert done.returncode == 2
     assert "give another folder with --out" in done.stderr
+
+
+def test_one_case_is_run_without_a_sweep(bench, tmp_path):
+    case = "b1-h2-s16-d8-full-fp32"
+    done = bench("run", "--impl", "masked_fill", "--case", case, "--out", str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    assert f"{case}  masked_fill  PASSED" in done.stderr
 
 
 def test_check_says_what_was_tried_and_what_is_declared(bench):

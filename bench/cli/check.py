@@ -15,7 +15,7 @@ from bench.cli.session import (
     session,
     verdict_lines,
 )
-from bench.cli.sweep_options import cases_of, chosen_sweep
+from bench.cli.sweep_options import case_option, chosen_cases
 from bench.life import Settings
 from bench.records.schema import Record, as_json
 from bench.run import run_sweep
@@ -30,7 +30,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @common_options
-@click.option("--case", "case_ids", multiple=True, metavar="ID", help="Check this case and no sweep; repeatable.")
+@case_option
 @click.option("--families", metavar="A,B", help="Input families to run; all without it.")
 @click.option("--properties", metavar="A,B", help="Properties to try, 'none' for none; all without it.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the records there, one a line; - is stdout.")
@@ -49,7 +49,7 @@ def command(
 
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
-    sweep = cases_of(case_ids) if case_ids else chosen_sweep(sweep_arguments, "trust")
+    sweep = chosen_cases(case_ids, sweep_arguments, "trust")
     chosen = () if properties == "none" else _chosen("property", properties, PROPERTY_NAMES)
     settings = Settings(
         seed=seed, families=_chosen("family", families, tuple(FAMILIES)), properties=chosen, timed=False

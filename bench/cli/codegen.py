@@ -139,13 +139,15 @@ def command(
 
 
 def _show(asked: Asked, baseline: str | None, *, rebaseline: bool, marked: bool, json_file: str | None) -> None:
+    folder = baselines.FOLDER if baseline in (None, "committed") else Path(str(baseline))
+    if baseline and not rebaseline and not folder.is_dir():  # told now, not after a minute of compiling
+        raise baselines.BaselineError(f"there is no folder {folder}; make the baselines with --rebaseline")
     facts = asked.facts()
     if json_file:
         data = msgspec.json.format(msgspec.json.encode(facts), indent=1)
         sys.stdout.buffer.write(data + b"\n") if json_file == "-" else Path(json_file).write_bytes(data + b"\n")
     if json_file != "-":
         console().print(render.marks_table(facts) if marked else render.facts_tables(facts))
-    folder = baselines.FOLDER if baseline in (None, "committed") else Path(str(baseline))
     if rebaseline:
         for path in baselines.save(folder, facts):
             console(stderr=True).print(f"wrote {path}: look at the change and commit it")

@@ -27,7 +27,7 @@ from bench.cli.session import (
     refuse_timeout,
 )
 from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
-from bench.cli.sweep_options import cases_of, chosen_sweep, sweep_options
+from bench.cli.sweep_options import case_option, chosen_cases, sweep_options
 from bench.life import Settings
 from bench.records.schema import Environment
 from bench.sweeps import Sweep
@@ -66,7 +66,7 @@ COMMAND = ("python", "-m", "bench", "compare")
 @click.option("--repo", type=click.Path(path_type=Path), help="The repository of the revisions. [default: here]")
 @click.option("--setup", metavar="COMMAND", help="Build step, run by the shell in each revision's own worktree.")
 @sweep_options
-@click.option("--case", "case_ids", multiple=True, metavar="ID", help="Compare this case and no sweep; repeatable.")
+@case_option
 @click.option("--device", default="cpu", show_default=True, help="Where both sides run.")
 @click.option("--threads", default=1, show_default=True, help="Threads of each side, pinned to as many CPUs (cpu).")
 @click.option("--seed", default=0, show_default=True, help="Seed of the inputs and of the order.")
@@ -116,7 +116,7 @@ def command(
         raise UsageError("--repo and --setup belong to revisions: say with --impl what to compare at A and B")
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the comparison to go on with")
-    sweep = cases_of(case_ids) if case_ids else chosen_sweep(sweep_arguments, "smoke")
+    sweep = chosen_cases(case_ids, sweep_arguments, "smoke")
     until_s = started + seconds_of(time_budget) if time_budget else inf
     folder = out or Path(f"runs/{datetime.now():%Y%m%d-%H%M%S}-compare")  # noqa: DTZ005 - a name for its user
     limit_s = timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S

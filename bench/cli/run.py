@@ -18,7 +18,7 @@ from bench.cli.session import (
     verdict_lines,
 )
 from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
-from bench.cli.sweep_options import chosen_sweep
+from bench.cli.sweep_options import case_option, chosen_cases
 from bench.life import Settings
 from bench.records.schema import Run
 from bench.records.store import RunWriter, StoreError, read_run, run_file
@@ -39,6 +39,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @common_options
+@case_option
 @click.option("--out", metavar="DIR", help="Folder for the run; runs/DATE-SWEEP without it.")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run in --out.")
 @click.option("--reference", metavar="NAME", help="The implementation that speed-ups are against.")
@@ -54,6 +55,7 @@ def command(
     device: str,
     seed: int,
     timeout_s: float | None,
+    case_ids: tuple[str, ...],
     out: str | None,
     resume: bool,
     reference: str | None,
@@ -67,7 +69,7 @@ def command(
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
     started = perf_counter()
-    sweep = chosen_sweep(sweep_arguments, "quick")
+    sweep = chosen_cases(case_ids, sweep_arguments, "quick")
     if resume and not out:
         raise UsageError("--resume needs --out, the folder of the run to go on with")
     folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user

@@ -10,6 +10,10 @@ from impls.contract import CaseError, parse_case
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+case_option = click.option(
+    "--case", "case_ids", multiple=True, metavar="ID", help="Take this case and no sweep; repeatable."
+)
+
 
 def sweep_options(command: F) -> F:
     """Add ``--sweep NAME|FILE.toml`` and the overrides; their values arrive as keyword arguments."""
@@ -40,8 +44,12 @@ def chosen_sweep(arguments: Mapping[str, str | None], default: str) -> Sweep:
         raise click.UsageError(str(error)) from error
 
 
-def cases_of(case_ids: tuple[str, ...]) -> Sweep:
-    """A sweep of these cases alone; raises click.UsageError for an id that is none."""
+def chosen_cases(case_ids: tuple[str, ...], arguments: Mapping[str, str | None], default: str) -> Sweep:
+    """The cases of ``--case`` alone, or the sweep that the options name; raises click.UsageError with one line."""
+    if not case_ids:
+        return chosen_sweep(arguments, default)
+    if arguments.get("sweep_name") is not None:
+        raise click.UsageError("--case and --sweep: give one of them")
     try:
         return Sweep("cases", tuple(parse_case(case_id) for case_id in dict.fromkeys(case_ids)))
     except CaseError as error:
