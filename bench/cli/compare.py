@@ -219,7 +219,7 @@ def _compare(
             settings = Settings(seed=seed, families=tuple(FAMILIES), peaks=Peaking(pool, here, sweep))
             with progress(2 * len(sweep.cases), "checking") as told:
                 pairs = check(sweep.cases, sides, pool, settings, told)
-            bench = Bench(pool.device, pool.folder, pool.timeout_s, seed)
+            bench = Bench(pool, seed)
             measured = side_by_side(
                 sweep.cases, pairs, sides, bench, kept, lambda: bool(stop) or perf_counter() >= until_s
             )

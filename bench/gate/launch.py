@@ -8,7 +8,6 @@ whatever happens meanwhile. No torch here.
 import random
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import sleep
 from typing import Any
 
@@ -16,7 +15,7 @@ from bench.records.launch import Launch, Phase
 from bench.records.schema import Comparison
 from bench.timing.answers import OpenAnswer
 from bench.timing.conditions import Watch, usable_cpus
-from bench.timing.process import Worker
+from bench.timing.process import Pool
 from bench.timing.rounds import QUIET_S
 from bench.timing.setting import PLAIN, Setting
 from bench.timing.status import WorkerFailure
@@ -54,9 +53,7 @@ class Contender:
 class Bench:
     """What all launches of a comparison have in common; `seed` is that of the inputs, `shuffle` that of the order."""
 
-    device: str
-    folder: Path
-    timeout_s: float
+    pool: Pool
     seed: int
     shuffle: int = 0
     sentinel: bool = True
@@ -84,7 +81,9 @@ def launch(case: Case, a: Contender, b: Contender, bench: Bench, number: int, ph
     sides = [a, b, *([replace(a, label=f"{a.label} again")] if bench.sentinel else [])]
     with ExitStack() as stack:
         seats = [_Seat(side, bench, stack) for side in sides]
-        watch = Watch(bench.device, lambda: [seat.worker.pid for seat in seats if seat.worker.pid])
+        watch = Watch(
+            bench.pool.device, lambda: [seat.worker.pid for seat in seats if seat.worker.pid], bench.pool.uuid
+        )
         order.shuffle(seats)
         pace_ns = max(seat.open(case, order).pace_ns for seat in seats)
         rounds, calls = _rounds(pace_ns, len(seats), bench.launch_s)
@@ -120,7 +119,7 @@ class _Seat:
 
     def __init__(self, side: Contender, bench: Bench, stack: ExitStack) -> None:
         self.side, self.bench, self.times_ns = side, bench, list[float]()
-        self.worker = Worker(side.name, bench.device, bench.folder, bench.timeout_s, side.setting)
+        self.worker = bench.pool.fresh(side.name, side.setting)
         stack.callback(self.worker.stop)
 
     def open(self, case: Case, order: random.Random) -> OpenAnswer:

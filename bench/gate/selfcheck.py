@@ -132,7 +132,7 @@ def _trial(number: int, percent: int, pool: Pool, seed: int, *, noisy: bool) -> 
     start, case, setting = perf_counter(), parse_case(CASE), pinned("cpu", 1)
     a = Contender("A", f"{FILE}:plain", "plain", setting)
     b = Contender("B", f"{FILE}:{f'slower_{percent}' if percent else 'plain'}", "candidate", setting)
-    bench = Bench("cpu", pool.folder, pool.timeout_s, 0, shuffle=seed)
+    bench = Bench(pool, 0, shuffle=seed)
     sides = SideBySide([case], lambda case, turn, phase: launch(case, a, b, bench, turn, phase))
     launches = list(sides.measure())
     for failure in sides.failures.values():

@@ -146,9 +146,13 @@ class Pool:
             self._workers[name] = Worker(name, self.device, self.folder, self.timeout_s)
         return self._workers[name]
 
+    def fresh(self, name: str, setting: Setting) -> Worker:
+        """A worker that nobody else has; whoever asks for it stops it."""
+        return Worker(name, self.device, self.folder, self.timeout_s, setting)
+
     def enrol(self, label: str, name: str, setting: Setting) -> Worker:
         """A worker of the implementation `name`, set up so, that goes by `label`."""
-        self._workers[label] = Worker(name, self.device, self.folder, self.timeout_s, setting)
+        self._workers[label] = self.fresh(name, setting)
         return self._workers[label]
 
     @property

@@ -113,4 +113,8 @@ class SimulatedPool(Pool):
 
     def __init__(self, folder, hardware, kernels):
         super().__init__("cuda", folder, 60)
+        self.hardware, self.kernels = hardware, kernels
         self._workers = {name: SimulatedWorker(name, folder, hardware, kernels) for name in (*kernels, self.ORACLE)}
+
+    def fresh(self, name, setting):
+        return SimulatedWorker(name, self.folder, self.hardware, self.kernels)
