@@ -10,7 +10,7 @@ from bench.records.schema import median_interval
 from bench.timing.status import WorkerFailure
 
 FIRST_LOOK = 8
-QUIET_S = 0.002
+QUIET_S = 0.001
 """Pause before a sample, so that threads of the one before have gone to sleep."""
 
 

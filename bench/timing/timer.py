@@ -32,11 +32,14 @@ ENERGY_CALLS = 20_000
 GRAPH_UNDER_NS = 100_000
 """Calls shorter than this are timed in a CUDA graph."""
 
-SAMPLE_NS = 1_000_000
+SAMPLE_NS = 2_000_000
 BURST_NS = 200_000
 """What a call of a burst lasts at least; shorter ones are grouped."""
 
+WAKING_NS = 1_000_000
 WARM_UNDER_NS = 10_000_000
+"""Samples of calls shorter than these begin with two untimed calls, or with one; longer ones with none."""
+
 SETTLE_NS = 25_000_000
 """A device is called this long before anything is timed: its clocks rise under load alone."""
 
@@ -118,15 +121,20 @@ class Timer:
         self.clock = graphs
 
     def sample_ns(self) -> float:
-        """One sample: the mean time of `calls` calls, after one untimed call where calls are short.
+        """One sample: the mean time of `calls` calls, after untimed ones where calls are short.
 
-        The untimed call is the last of the rotation, as in the rotation before: the first
-        timed call finds in the caches what every other finds.
+        The untimed calls are the last of the rotation, as in the rotation before: the first
+        timed call finds the caches as every other does, and threads that are awake.
         """
         rotation = self._rotation()
-        if self.warmup_ns[-1] < WARM_UNDER_NS:
-            rotation[-1]()
+        for call in rotation[len(rotation) - self._untimed() :]:
+            call()
         return self.clock.sample_ns(rotation)
+
+    def _untimed(self) -> int:
+        """Calls before a sample: a whole turn of the input sets where threads take long to wake beside a call."""
+        pace_ns = self.warmup_ns[-1]
+        return INPUT_SETS if pace_ns < WAKING_NS else int(pace_ns < WARM_UNDER_NS)
 
     def _rotation(self) -> list[Callable[[], object]]:
         return [next(self._turns) for _ in range(self.calls)]
