@@ -122,7 +122,7 @@ def samples_are_whole_rotations_so_that_a_graph_serves_again():
             timer.sample_ns()
             before = len(made)
             timer.sample_ns()
-            assert len(made) == before + 1, "one untimed call, and a replay"
+            assert len(made) == before + 2, "an untimed turn of both input sets, and a replay"
 
 
 def what_a_graph_cannot_hold_stays_with_events():
