@@ -40,6 +40,8 @@ def save(name: str, run: Path, folder: Path, force: bool) -> None:
         held = baselines.load(folder, name)
     except (baselines.BaselineError, StoreError) as error:
         raise Unusable(str(error)) from error
+    for damage in found.damaged:
+        click.echo(f"warning: a damaged line was left out: {damage}", err=True)
     if lost := len(found.missing):
         click.echo(f"warning: {lost} planned records are missing in {run}; their cases will be NEW", err=True)
     if disturbed := baselines.disturbed(found):

@@ -46,7 +46,7 @@ Examples:
   python -m bench compare masked_fill sdpa_flash --case b1-h8-s256-d64-causal-fp32
   python -m bench compare sdpa_flash my_kernel.py:attention --sweep quick --time-budget 10m
   python -m bench compare main HEAD --impl my_kernel.py:attention --repo ../my-project
-  python -m bench compare v1.2 WORKTREE --impl my_kernel.py:attention --setup 'pip install -e .' --junit gate.xml
+  python -m bench compare v1.2 WORKTREE --impl my_kernel.py:attention --junit gate.xml
 """
 A, B = "A", "B"
 JOURNAL = "launches.jsonl"
@@ -102,7 +102,8 @@ def command(
     """Is B slower than A, or wrong where A is right? Both in one run, in alternating fresh processes.
 
     A and B are implementations or FILE.py:FUNCTIONs; with --impl they are git
-    revisions, each checked out on its own with compile caches of its own, measured by this harness.
+    revisions, each checked out on its own with compile caches of its own, measured by
+    this harness. Without --sweep or --case it is over the smoke sweep.
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
@@ -233,12 +234,23 @@ def _compare(
 
 
 def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
-    """Raise UsageError for a name that a side doesn't know; a candidate that doesn't import is a finding."""
+    """Raise UsageError for a name that a side doesn't know.
+
+    Of two revisions one may know it: a candidate that doesn't import any more is a finding.
+    """
+    from bench.gate.launch import own_paths
+
+    unknown: list[UsageError] = []
     for side in (sides.a, sides.b):
         try:
             described(pool.worker(side.label), (side.name,))
         except UsageError as error:
-            raise UsageError(f"{side.label}: {error.message}{_perhaps_revision(side.name)}") from error
+            words = f"{side.title}: {own_paths(error.message, side)}"
+            unknown.append(UsageError(words if side.setting.tree else words + _perhaps_revision(side.name)))
+            if not side.setting.tree:
+                break
+    if unknown and (len(unknown) == 2 or not sides.a.setting.tree):
+        raise unknown[0]
 
 
 def _perhaps_revision(name: str) -> str:

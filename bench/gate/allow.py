@@ -70,7 +70,7 @@ def _entry(path: Path, number: int, one: object) -> Entry:
     try:
         entry = msgspec.convert(one, Entry)
     except msgspec.ValidationError as error:
-        keys = f"; an entry has {', '.join(NEEDED)}"
+        keys = f"; an entry has {', '.join(NEEDED)} (about: {', '.join(About)}; expires: a date such as 2027-01-31)"
         raise AllowError(f"{path}, entry {number}: {error}{keys}") from error
     if not entry.reason.strip():
         raise AllowError(f"{path}, entry {number}: say in `reason` why this is accepted")

@@ -8,7 +8,7 @@ import msgspec
 
 from bench.gate.aspects import accuracy, memory
 from bench.gate.endings import ending
-from bench.gate.launch import Bench, Contender, launch
+from bench.gate.launch import Bench, Contender, launch, own_paths
 from bench.gate.side_by_side import Keeping, SideBySide
 from bench.life import Settings
 from bench.records.launch import Side
@@ -57,7 +57,9 @@ def check(
         records = {}
         for record in run_case(case, (sides.a.label, sides.b.label), pool, settings):
             told(record)
-            records[record.implementation] = msgspec.structs.replace(record, implementation=sides.name)
+            side = sides.a if record.implementation == sides.a.label else sides.b
+            reason = own_paths(record.reason, side)
+            records[side.label] = msgspec.structs.replace(record, implementation=sides.name, reason=reason)
         found[case.id] = (records[sides.a.label], records[sides.b.label])
     for side in (sides.a, sides.b):
         pool.worker(side.label).stop()  # its memory is not for the launches to share

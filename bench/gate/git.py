@@ -44,6 +44,8 @@ class Repository:
             return f"it is a {object_type.stdout.strip()}, and a commit is needed"
         names = self.git("for-each-ref", "--format=%(refname:short)").split()
         remote = [name for name in names if name.endswith(f"/{revision}")]
+        if revision.startswith("-"):
+            return "a name that begins with - is an option to git: give the commit's hash"
         near = remote or difflib.get_close_matches(revision, names, n=NEAREST, cutoff=0.4)
         offer = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(names[:8]) or 'no commits'}"
         if self.git("rev-parse", "--is-shallow-repository") == "true":

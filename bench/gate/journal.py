@@ -13,7 +13,7 @@ import msgspec
 from bench.records.launch import JOURNAL_SCHEMA, Comparing, Launch, Phase
 from bench.records.lines import LineWriter, StoreError
 
-ELSEWHERE = "give another journal"
+ELSEWHERE = "give another --out"
 SAME = ("a", "b", "cases", "seed", "rule")
 """Fields of the header that a resumed comparison must have in common with the one before."""
 

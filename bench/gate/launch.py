@@ -68,6 +68,12 @@ class SideFailed(Exception):
         self.contender, self.failure = contender, failure
 
 
+def own_paths(words: str, contender: Contender) -> str:
+    """`words` about a side without the scratch folder in which its files lie, which is gone when they are read."""
+    tree = contender.setting.tree
+    return words.replace(f"{tree}/", "") if tree else words
+
+
 def pinned(device: str, threads: int) -> Setting:
     """A process on the last `threads` CPUs, which see fewer interrupts than the first; free on a GPU."""
     if device != "cpu":

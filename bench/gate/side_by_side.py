@@ -107,7 +107,7 @@ class SideBySide:
     def _reach(self, waiting: list[Case], count: int, phase: Phase) -> Iterator[Launch]:
         """Have `count` launches of each waiting case, a launch of every case before the next of any."""
         for case in list(waiting):
-            if len(self.keeping.launches(case.id, phase)) >= count:
+            if count in {one.number for one in self.keeping.launches(case.id, phase)}:
                 continue
             if self.stopped or self.over():
                 self.stopped = True
@@ -162,8 +162,8 @@ def _timed(case: str, name: str, decision: Decision, upset: str) -> Finding:
         reason=f"{decision.reason}; not decided, since the baseline differs from itself"
         if upset
         else decision.reason,
-        ratio=decision.ratio,
-        low=decision.low,
+        ratio=decision.ratio if decision.launches else None,
+        low=decision.low if decision.launches > 1 else None,
         high=decision.high if isfinite(decision.high) else None,
         launches=decision.launches,
     )

@@ -305,12 +305,20 @@ def median_interval(samples: Iterable[float], confidence: float = 0.95) -> tuple
     """
     ordered = sorted(samples)
     count = len(ordered)
-    tail, rank = 0.5**count, 0
-    while rank < (count - 1) // 2 and tail + math.comb(count, rank + 1) * 0.5**count <= (1 - confidence) / 2:
+    # Ranks further below the middle than five roots have a tail of less than 1e-22 between them.
+    rank = max(0, int(count / 2 - 5 * math.sqrt(count)))
+    tail = _coins(count, rank)
+    while rank < (count - 1) // 2 and tail + _coins(count, rank + 1) <= (1 - confidence) / 2:
         rank += 1
-        tail += math.comb(count, rank) * 0.5**count
+        tail += _coins(count, rank)
     # `rank` observations may be cut from each end.
     return ordered[rank], ordered[count - 1 - rank]
+
+
+def _coins(count: int, heads: int) -> float:
+    """Chance of so many heads of `count` fair coins; in logs, since neither factor of a long run is a float."""
+    ways = math.lgamma(count + 1) - math.lgamma(heads + 1) - math.lgamma(count - heads + 1)
+    return math.exp(ways - count * math.log(2))
 
 
 def as_json(value: Any) -> bytes:

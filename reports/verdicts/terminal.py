@@ -28,9 +28,8 @@ def render(judgement: Judgement, console: Console) -> None:
         console.print(_table(shown))
     if rest:
         console.print(f"{len(rest)} more, none of them worse: --json FILE holds them all")
-    for one in judgement.failing:
-        if one.repeat:
-            console.print(harmless(f"repeat: {one.repeat}"), soft_wrap=True)
+    for repeat in dict.fromkeys(one.repeat for one in judgement.failing if one.repeat):
+        console.print(harmless(f"repeat: {repeat}"), soft_wrap=True)
     for note in words.beside(judgement):
         console.print(harmless(f"note: {note}"), soft_wrap=True)
     console.print(words.sums(judgement), highlight=False)

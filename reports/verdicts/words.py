@@ -11,7 +11,7 @@ from reports.units import count, interval, show
 
 ABOUT = {
     About.TIME: "time",
-    About.WRONG: "result",
+    About.WRONG: "wrong",
     About.ACCURACY: "accuracy",
     About.ENDING: "ending",
     About.MEMORY: "memory",

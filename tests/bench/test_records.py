@@ -115,6 +115,20 @@ def test_ranks_are_those_of_the_published_table(count, cut):
     assert median_interval(range(count)) == (cut, count - 1 - cut)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 400, 1030, 1031, 1100, 10_000, 100_001])
+def test_ranks_are_those_of_the_binomial_however_many_samples_there_are(count):
+    """As scipy's exact distribution has them; neither factor of a long run's chance is a float."""
+    from scipy.stats import binom
+
+    below = [rank for rank in range(count) if binom.cdf(rank, count, 0.5) <= 0.025] if count < 2000 else None
+    rank = len(below) - 1 if below else 0
+    if below is None:
+        rank = int(binom.ppf(0.025, count, 0.5)) - 1
+    low, high = median_interval(range(count))
+    assert low == max(rank, 0)
+    assert high == count - 1 - low
+
+
 def test_the_interval_covers_the_median_as_often_as_it_says():
     draw = random.Random(0)
     trials, hits = 3000, 0

@@ -215,6 +215,20 @@ def test_two_revisions_of_another_repository(project, tmp_path):
     )
 
 
+def test_a_candidate_that_does_not_import_is_a_finding_and_told_by_its_revision(project, tmp_path):
+    (project / "kernel.py").write_text("def attention(q, k, v)\n")
+    git(project, "commit", "-qam", "broken")
+    done, judged = compare(*revisions(project, "after", "HEAD"), folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    (finding,) = judged["findings"]
+    assert (finding["about"], finding["verdict"]) == ("ending", "REGRESSED")
+    assert "kernel.py does not import: SyntaxError" in finding["reason"]
+    assert tempfile.gettempdir() not in finding["reason"]
+    done, _ = compare(*revisions(project, "HEAD", "HEAD"), folder=tmp_path / "both")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: HEAD (")
+
+
 def test_killed_half_way_it_leaves_nothing_behind_and_goes_on(project, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -152,7 +152,7 @@ def test_another_machine_is_incomparable(session, saved):
 def test_a_wrong_result_is_a_finding_beside_the_failed_test(session, saved):
     done = session("--bench-gate", saved, share=7.0)
     assert done.ret == 1
-    done.stdout.fnmatch_lines(["*REGRESSED*result*fast*was PASSED, is WRONG*"])
+    done.stdout.fnmatch_lines(["*REGRESSED*wrong*fast*was PASSED, is WRONG*"])
 
 
 def test_a_broken_test_is_an_ending(session, saved):

@@ -7,7 +7,7 @@ import pytest
 
 from bench.gate.launch import Contender, SideFailed
 from bench.gate.rule import RULE
-from bench.gate.side_by_side import SideBySide
+from bench.gate.side_by_side import InMemory, SideBySide
 from bench.records.launch import Launch
 from bench.records.schema import Status
 from bench.records.verdict import About, Verdict
@@ -106,7 +106,8 @@ def test_a_spent_budget_leaves_the_rest_undecided():
 def test_no_launch_at_all_is_told_without_numbers_that_mean_nothing():
     found = measured(CASES[:1], Machine(), over=lambda: True)
     (finding,) = found.findings("x", A)
-    assert (finding.verdict, finding.launches, finding.high) == (Verdict.UNDECIDED, 0, None)
+    assert (finding.verdict, finding.launches) == (Verdict.UNDECIDED, 0)
+    assert (finding.ratio, finding.low, finding.high) == (None, None, None)
 
 
 @pytest.mark.parametrize(("side", "verdict"), [(A, Verdict.INCOMPARABLE), (B, Verdict.REGRESSED)])
@@ -125,6 +126,15 @@ def test_a_side_that_breaks_ends_its_case_and_no_other(side, verdict):
     assert findings[CASES[1].id].about is About.ENDING
     assert "SIGSEGV" in findings[CASES[1].id].reason
     assert findings[CASES[0].id].verdict is findings[CASES[2].id].verdict is Verdict.UNCHANGED
+
+
+def test_a_launch_that_was_lost_is_the_one_that_is_taken_again():
+    machine = Machine()
+    first = measured(CASES[:1], machine)
+    lost = InMemory([one for one in first.keeping.kept if one.number != 2])
+    second = Machine()
+    list(SideBySide(CASES[:1], second.take, lost).measure())
+    assert second.taken == [(CASES[0].id, 2, "screen")]
 
 
 def test_kept_launches_are_not_taken_again():
