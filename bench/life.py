@@ -103,9 +103,13 @@ class Life:
         """Sample all in turn; a disturbed contest is held again, a few times, and then marked."""
         ended: list[Contestant] = []
         for _ in range(1 + self.settings.remeasure):
+            before = self._probe()
             watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
             stopped = list(contest(opened, self.settings.effort, self.settings.seed))
-            self.conditions = watch.conditions()
+            seen = watch.conditions()
+            self.conditions = msgspec.structs.replace(
+                seen, before=seen.before | before, after=seen.after | self._probe()
+            )
             self._account(stopped)
             ended += [contestant for contestant in stopped if contestant.error is not None]
             right = [contestant for contestant in stopped if contestant.error is None]
@@ -121,6 +125,13 @@ class Life:
             timed_s = sampled_ns * self.ready[contestant.name].calls / 1e9
             self.spent.timed_s += timed_s
             self.spent.between_s += contestant.spent_s - timed_s
+
+    def _probe(self) -> dict[str, float]:
+        """How fast the CPU itself is now; nothing of a device, whose clocks NVML tells."""
+        if self.pool.device != "cpu":
+            return {}
+        found: dict[str, float] = self.pool.oracle.ask("probe")
+        return found
 
     def finish(self, contestant: Contestant) -> Record:
         """Check what was timed once more, and make the record."""

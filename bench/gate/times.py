@@ -9,6 +9,9 @@ from bench.records.verdict import About, Finding, Verdict
 COARSE = 1.10
 """The smallest ratio that two stored runs can show."""
 
+PROBE_MOVED = {"probe_us": 1.05, "shared_probe_us": 1.15}
+"""Times whose machine took this much longer for the same fixed work can't be compared."""
+
 FEWEST_SAMPLES = 5
 """The range of five samples holds the median 15 times in 16; of fewer, too seldom to decide anything."""
 
@@ -65,6 +68,8 @@ def _judged(now: Record, before: Record, low: float, high: float) -> tuple[Verdi
         measured = timed(record)
         if measured and len(measured.samples_ns) < FEWEST_SAMPLES:
             return Verdict.UNDECIDED, f"{len(measured.samples_ns)} samples {when}; {FEWEST_SAMPLES} are needed"
+    if moved := _machine_moved(now, before):
+        return Verdict.INCOMPARABLE, moved
     if disturbance := _disturbance(before):
         return Verdict.UNDECIDED, f"the baseline was disturbed: {disturbance}"
     verdict, reason = by_interval(low, high)
@@ -74,6 +79,22 @@ def _judged(now: Record, before: Record, low: float, high: float) -> tuple[Verdi
             Verdict.UNDECIDED if slow else verdict
         ), f"{'' if slow else reason + ', though '}disturbed: {disturbance}"
     return verdict, reason
+
+
+def _machine_moved(now: Record, before: Record) -> str:
+    """Whether the machine itself was faster or slower, by the fixed work it did before and after each; in words."""
+    for name, bound in PROBE_MOVED.items():
+        there, here = (_probes(one, name) for one in (before, now))
+        if here and there and max(here + there) > bound * min(here + there):
+            told = [" to ".join(f"{us:.0f}" for us in sorted(probes)) for probes in (there, here)]
+            work = "shared by all threads" if name == "shared_probe_us" else "of one thread"
+            return f"the machine changed its speed: the same work {work} took {told[0]} us then, {told[1]} us now"
+    return ""
+
+
+def _probes(record: Record, name: str) -> list[float]:
+    seen = record.conditions
+    return [figures[name] for figures in (seen.before, seen.after) if name in figures] if seen else []
 
 
 def _disturbance(record: Record) -> str:

@@ -8,6 +8,7 @@ MEASURING = (
     "timing/device.py",
     "timing/graphs.py",
     "timing/pinning.py",
+    "timing/probe.py",
     "timing/process.py",
     "timing/replay.py",
     "timing/rounds.py",

@@ -107,6 +107,12 @@ class Server:
 
         return measured_peaks(environment, dtypes, again=again)
 
+    def probe(self) -> dict[str, float]:
+        """How long fixed pieces of work take on this CPU now, in microseconds."""
+        from bench.timing.probe import probes_us
+
+        return probes_us()
+
     def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
         """Compute what a case must give, for the other workers to read."""
         from bench.agreement.check import plan

@@ -49,11 +49,12 @@ def measurement(ns=1000.0, *, samples=8, **fields):
 def record(case=CASES[0], name="fast", *, status=Status.PASSED, share=0.2, disturbance="", seed=0, **fields):
     """A record that passed in 1000 ns, or ended as `status` says; `timing` are the fields of its measurement."""
     timing, comparisons = fields.pop("timing", {}), fields.pop("comparisons", None)
+    probes = fields.pop("probes", ({}, {}))
     if status is Status.PASSED:
         fields.setdefault("agreement", Agreement(comparisons=comparisons or (comparison(share),)))
         if timing is not None:
             fields.setdefault("measurement", measurement(**timing))
-            fields["conditions"] = Conditions(before={}, after={}, disturbance=disturbance)
+            fields["conditions"] = Conditions(before=probes[0], after=probes[1], disturbance=disturbance)
     else:
         fields.setdefault("reason", f"because of {status}")
         if status is Status.WRONG:

@@ -174,6 +174,23 @@ def test_a_disturbed_time_decides_nothing(side):
     assert judged.exit_code == 4
 
 
+@pytest.mark.parametrize(
+    ("probe", "then", "now", "moved"),
+    [
+        ("probe_us", (160, 161), (160, 162), False),
+        ("probe_us", (160, 161), (175, 176), True),
+        ("probe_us", (160, 160), (160, 175), True),
+        ("shared_probe_us", (40, 41), (43, 41), False),
+        ("shared_probe_us", (40, 41), (97, 93), True),
+    ],
+)
+def test_a_machine_that_changed_its_speed_is_not_compared_with_itself(probe, then, now, moved):
+    before, after = (record(probes=tuple({probe: us} for us in both)) for both in (then, now))
+    _, found = one(after, before)
+    assert found[About.TIME].verdict is (Verdict.INCOMPARABLE if moved else Verdict.UNCHANGED)
+    assert ("the machine changed its speed" in found[About.TIME].reason) is moved
+
+
 def test_a_disturbance_slows_so_that_a_disturbed_case_that_is_not_slower_is_told_so():
     _, found = one(record(disturbance="a neighbour"), record())
     assert found[About.TIME].verdict is U
