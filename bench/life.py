@@ -9,7 +9,7 @@ import msgspec
 from bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
 from bench.spent import Spent
 from bench.timing.answers import CheckAnswer, CloseAnswer, OpenAnswer
-from bench.timing.conditions import Watch
+from bench.timing.conditions import WITHIN_A_CONTEST, Watch, machine_moved
 from bench.timing.process import Pool
 from bench.timing.rounds import Contestant, Effort, contest
 from bench.timing.status import RemoteError, WorkerFailure, status_of
@@ -106,10 +106,7 @@ class Life:
             before = self._probe()
             watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
             stopped = list(contest(opened, self.settings.effort, self.settings.seed))
-            seen = watch.conditions()
-            self.conditions = msgspec.structs.replace(
-                seen, before=seen.before | before, after=seen.after | self._probe()
-            )
+            self.conditions = self._conditions(watch.conditions(), before, self._probe())
             self._account(stopped)
             ended += [contestant for contestant in stopped if contestant.error is not None]
             right = [contestant for contestant in stopped if contestant.error is None]
@@ -127,11 +124,23 @@ class Life:
             self.spent.between_s += contestant.spent_s - timed_s
 
     def _probe(self) -> dict[str, float]:
-        """How fast the CPU itself is now; nothing of a device, whose clocks NVML tells."""
+        """How fast the CPU itself is now; nothing of a device, whose clocks NVML tells, nor from a dead worker."""
         if self.pool.device != "cpu":
             return {}
-        found: dict[str, float] = self.pool.oracle.ask("probe")
+        try:
+            found: dict[str, float] = self.pool.oracle.ask("probe")
+        except WorkerFailure:  # figures that are absent are not shown; the next case starts the worker anew
+            return {}
         return found
+
+    def _conditions(self, seen: Conditions, before: dict[str, float], after: dict[str, float]) -> Conditions:
+        """What was seen, with the probes; a machine that changed its speed meanwhile was disturbed."""
+        moved = machine_moved(before, after, bounds=WITHIN_A_CONTEST)
+        return Conditions(
+            before=seen.before | before,
+            after=seen.after | after,
+            disturbance="; ".join(words for words in (seen.disturbance, moved) if words),
+        )
 
     def finish(self, contestant: Contestant) -> Record:
         """Check what was timed once more, and make the record."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.gate import folder_option, gate
-from bench.cli.judging import Judging, Unusable, judging_options
+from bench.cli.judging import Judging, judging_options
+from bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from bench.gate.baselines import Baseline
@@ -39,7 +40,7 @@ def save(name: str, run: Path, folder: Path, force: bool) -> None:
         file = baselines.save(folder, name, found, force=force)
         held = baselines.load(folder, name)
     except (baselines.BaselineError, StoreError) as error:
-        raise Unusable(str(error)) from error
+        raise UsageError(str(error)) from error
     for damage in found.damaged:
         click.echo(f"warning: a damaged line was left out: {damage}", err=True)
     if lost := len(found.missing):
@@ -92,7 +93,7 @@ def _read(path: Path) -> "Run":
     try:
         return read_run(path)
     except StoreError as error:
-        raise Unusable(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _load(folder: Path, name: str) -> "Baseline":
@@ -102,4 +103,4 @@ def _load(folder: Path, name: str) -> "Baseline":
     try:
         return baselines.load(folder, name)
     except (baselines.BaselineError, StoreError) as error:
-        raise Unusable(str(error)) from error
+        raise UsageError(str(error)) from error

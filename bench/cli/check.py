@@ -7,7 +7,6 @@ import click
 
 from bench.agreement.families import FAMILIES, PROPERTY_NAMES
 from bench.cli.session import (
-    UsageError,
     common_options,
     exit_code,
     progress,
@@ -16,6 +15,7 @@ from bench.cli.session import (
     verdict_lines,
 )
 from bench.cli.sweep_options import case_option, chosen_cases
+from bench.cli.usage import UsageError
 from bench.life import Settings
 from bench.records.schema import Record, as_json
 from bench.run import run_sweep

@@ -19,7 +19,6 @@ from bench.cli.peaking import Peaking
 from bench.cli.progress import bar
 from bench.cli.session import (
     CASE_TIMEOUT_S,
-    UsageError,
     described,
     environment_of,
     progress,
@@ -28,10 +27,11 @@ from bench.cli.session import (
 )
 from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from bench.cli.sweep_options import case_option, chosen_cases, sweep_options
+from bench.cli.usage import UsageError
 from bench.life import Settings
 from bench.records.schema import Environment
 from bench.sweeps import Sweep
-from bench.timing.process import Pool
+from bench.timing.process import Pool, start_server
 from bench.timing.process import pool as workers
 from bench.timing.setting import Setting
 
@@ -121,16 +121,9 @@ def command(
     until_s = started + seconds_of(time_budget) if time_budget else inf
     folder = out or Path(f"runs/{datetime.now():%Y%m%d-%H%M%S}-compare")  # noqa: DTZ005 - a name for its user
     limit_s = timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S
+    start_server()
+    words = _words(baseline, candidate, implementation, repo, setup, device, threads, seed)
     with ExitStack() as stack:
-        options = {
-            "--impl": implementation,
-            "--repo": str(repo) if repo else None,
-            "--setup": setup,
-            "--device": device if device != "cpu" else None,
-            "--threads": str(threads) if threads != 1 else None,
-            "--seed": str(seed) if seed else None,
-        }
-        words = (*COMMAND, baseline, candidate, *_words(options))
         if implementation is None:
             sides = _implementations(baseline, candidate, pinned(device, threads), words)
         else:
@@ -147,9 +140,27 @@ def command(
     finish(judgement, judging, launches, folder / PAGE)
 
 
-def _words(options: dict[str, str | None]) -> list[str]:
-    """The options that were given, as words of a command."""
-    return [word for name, value in options.items() if value is not None for word in (name, value)]
+def _words(
+    baseline: str,
+    candidate: str,
+    implementation: str | None,
+    repo: Path | None,
+    setup: str | None,
+    device: str,
+    threads: int,
+    seed: int,
+) -> tuple[str, ...]:
+    """The command that compares these sides, without its cases; what is the default is left out."""
+    options = {
+        "--impl": implementation,
+        "--repo": repo,
+        "--setup": setup,
+        "--device": None if device == "cpu" else device,
+        "--threads": None if threads == 1 else threads,
+        "--seed": seed or None,
+    }
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    return (*COMMAND, baseline, candidate, *given)
 
 
 def _refuse_threads(threads: int) -> None:
@@ -245,11 +256,9 @@ def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
         try:
             described(pool.worker(side.label), (side.name,))
         except UsageError as error:
-            words = f"{side.title}: {own_paths(error.message, side)}"
-            unknown.append(UsageError(words if side.setting.tree else words + _perhaps_revision(side.name)))
-            if not side.setting.tree:
-                break
-    if unknown and (len(unknown) == 2 or not sides.a.setting.tree):
+            hint = "" if side.setting.tree else _perhaps_revision(side.name)
+            unknown.append(UsageError(f"{side.title}: {own_paths(error.message, side)}{hint}"))
+    if len(unknown) > bool(sides.a.setting.tree):
         raise unknown[0]
 
 

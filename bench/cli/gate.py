@@ -6,7 +6,8 @@ from typing import NoReturn
 
 import click
 
-from bench.cli.judging import Judging, Unusable, finish, judging_options
+from bench.cli.judging import Judging, finish, judging_options
+from bench.cli.usage import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -51,5 +52,5 @@ def gate(candidate: Path, against: str, folder: Path, judging: Judging, words: l
     try:
         judged = judge_by(read_run(candidate), resolve(against, folder))
     except (BaselineError, StoreError) as error:
-        raise Unusable(str(error)) from error
+        raise UsageError(str(error)) from error
     finish(msgspec.structs.replace(judged, command=join(["python", "-m", "bench", *words])), judging)

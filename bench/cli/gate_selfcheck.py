@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.progress import bar
-from bench.cli.session import UsageError
+from bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from bench.gate.selfcheck import Rate, Trial
@@ -45,17 +45,16 @@ def command(
     A cell is "found of trials (Wilson's 95% interval)". Exit 0: every promise is kept.
     1: one is not. 2: usage.
     """
-    from tempfile import TemporaryDirectory
-
     from bench.gate.selfcheck import planned
+    from bench.scratch import scratch
 
     if min(same, barely, slower) < 0 or not same + barely + slower:
         raise UsageError("--same, --barely and --slower are numbers of trials: 0 or more, and not all 0")
     if resume and out is None:
         raise UsageError("--resume needs --out, the folder of the trials to go on with")
     plan = planned(same, barely, slower, seed)
-    with TemporaryDirectory(prefix="attnbench-") as scratch:
-        raise SystemExit(_checked((out or Path(scratch)) / "trials.jsonl", plan, seed, markdown, resume=resume))
+    with scratch() as folder:
+        raise SystemExit(_checked((out or folder) / "trials.jsonl", plan, seed, markdown, resume=resume))
 
 
 def _checked(

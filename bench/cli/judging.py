@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
+from bench.cli.usage import UsageError
+
 if TYPE_CHECKING:
     from bench.gate.allow import Entry
     from bench.records.launch import Launch
@@ -19,12 +21,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 STDOUT = Path("-")
 LOG_WIDTH = 180
-
-
-class Unusable(click.ClickException):
-    """Input that can't be used: one line, exit 2."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +88,7 @@ def _allowed(path: Path | None) -> "tuple[Entry, ...]":
     try:
         return read_allow(path)
     except AllowError as error:
-        raise Unusable(str(error)) from error
+        raise UsageError(str(error)) from error
 
 
 def _required(text: str | None) -> "tuple[Verdict, ...]":
@@ -101,7 +97,7 @@ def _required(text: str | None) -> "tuple[Verdict, ...]":
     try:
         return asked(text or "")
     except AllowError as error:
-        raise Unusable(f"--fail-on {error}") from error
+        raise UsageError(f"--fail-on {error}") from error
 
 
 def finish(
@@ -120,7 +116,7 @@ def finish(
         _write(judged, judging)
         _write_pages(judged, launches, (judging.html, page))
     except OSError as error:
-        raise Unusable(f"can't write {error.filename}: {error.strerror or error}") from error
+        raise UsageError(f"can't write {error.filename}: {error.strerror or error}") from error
     if page:
         click.echo(f"page: {page}", err=True)
     raise SystemExit(judged.exit_code)

@@ -2,7 +2,8 @@
 
 import click
 
-from bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, UsageError, session
+from bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, session
+from bench.cli.usage import UsageError
 from bench.sweeps import Sweep
 from bench.timing.answers import Description, Unusable
 from bench.timing.process import pool

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from bench.cli.judging import Unusable
+from bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from bench.records.schema import Run
@@ -138,4 +138,4 @@ def _text(runs: list["Run"], against: "list[Judgement]", form: str, reference: s
 
 
 def _refuse(message: str) -> NoReturn:
-    raise Unusable(" ".join(message.split()))
+    raise UsageError(" ".join(message.split()))

@@ -10,7 +10,6 @@ from bench.agreement.families import FAMILIES
 from bench.cli.peaking import Peaking
 from bench.cli.session import (
     Session,
-    UsageError,
     common_options,
     exit_code,
     progress,
@@ -19,6 +18,7 @@ from bench.cli.session import (
 )
 from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from bench.cli.sweep_options import case_option, chosen_cases
+from bench.cli.usage import UsageError
 from bench.life import Settings
 from bench.records.schema import Run
 from bench.records.store import RunWriter, StoreError, read_run, run_file

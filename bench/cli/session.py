@@ -12,6 +12,7 @@ import click
 
 from bench.cli.progress import bar
 from bench.cli.sweep_options import sweep_options
+from bench.cli.usage import UsageError
 from bench.records.environment import environment
 from bench.records.schema import Environment, Header, Peaks, Record, Status
 from bench.sweeps import Sweep
@@ -23,17 +24,10 @@ from impls.contract import ANY_DEVICE
 DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."
 SET_UP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 120.0
-EXIT_USAGE = 2
 EXIT_NOTHING = 3
 JUDGED_WRONG = frozenset({Status.WRONG, Status.ERROR, Status.CRASHED, Status.TIMEOUT, Status.OUT_OF_MEMORY})
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class UsageError(click.ClickException):
-    """One clear line and exit 2."""
-
-    exit_code = EXIT_USAGE
 
 
 def common_options(command: F) -> F:

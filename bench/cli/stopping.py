@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import click
 
-from bench.cli.session import UsageError
+from bench.cli.usage import UsageError
 
 EXIT_INTERRUPTED = 130
 

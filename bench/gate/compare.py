@@ -80,7 +80,7 @@ def judge(sides: Sides, pairs: Pairs, measured: SideBySide) -> Judgement:
     """Every finding, and what a reader must know beside them."""
     findings = [
         msgspec.structs.replace(one, repeat=join([*sides.words, "--case", one.case]))
-        for one in (*measured.findings(sides.name, sides.a), *_beside(pairs))
+        for one in (*measured.findings(sides.name, sides.b), *_beside(pairs))
     ]
     notes = (*sides.notes, *_notes(measured, pairs))
     return Judgement(

@@ -99,9 +99,9 @@ class SideBySide:
             yield from self._reach(waiting, count, "confirm")
             if count not in CONFIRMING or self.stopped:
                 continue
-            family = [case for case in standing_out if case.id not in self.failures]
-            decided = confirm({case.id: self.ratios(case, "confirm") for case in family}, self.rule)
-            self.decisions |= decided
+            # All that stood out, those that broke as well: a family that shrinks asks for less.
+            decided = confirm({case.id: self.ratios(case, "confirm") for case in standing_out}, self.rule)
+            self.decisions |= {case: found for case, found in decided.items() if case not in self.failures}
             waiting = [case for case in waiting if decided[case.id].verdict is Verdict.UNDECIDED]
 
     def _reach(self, waiting: list[Case], count: int, phase: Phase) -> Iterator[Launch]:
@@ -144,13 +144,13 @@ class SideBySide:
         for case in self.cases:
             yield from self._launches_of(case)
 
-    def findings(self, name: str, a: Contender) -> Iterable[Finding]:
+    def findings(self, name: str, candidate: Contender) -> Iterable[Finding]:
         """What the times came to, and sides that broke while they were timed; `name` stands in each."""
         upset = self.upset
         for case, decision in self.decisions.items():
             yield _timed(case, name, decision, upset)
         for case, failed in self.failures.items():
-            yield _broken(case, name, failed, baseline=failed.contender.label.startswith(a.label))
+            yield _broken(case, name, failed, baseline=failed.contender.label != candidate.label)
 
 
 def _timed(case: str, name: str, decision: Decision, upset: str) -> Finding:

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from bench.gate.aspects import finding
 from bench.records.schema import Measurement, Record
 from bench.records.verdict import About, Finding, Verdict
+from bench.timing.conditions import BETWEEN_RUNS, machine_moved
 
 COARSE = 1.10
 """The smallest ratio that two stored runs can show."""
-
-PROBE_MOVED = {"probe_us": 1.05, "shared_probe_us": 1.15}
-"""Times whose machine took this much longer for the same fixed work can't be compared."""
 
 FEWEST_SAMPLES = 5
 """The range of five samples holds the median 15 times in 16; of fewer, too seldom to decide anything."""
@@ -83,18 +81,12 @@ def _judged(now: Record, before: Record, low: float, high: float) -> tuple[Verdi
 
 def _machine_moved(now: Record, before: Record) -> str:
     """Whether the machine itself was faster or slower, by the fixed work it did before and after each; in words."""
-    for name, bound in PROBE_MOVED.items():
-        there, here = (_probes(one, name) for one in (before, now))
-        if here and there and max(here + there) > bound * min(here + there):
-            told = [" to ".join(f"{us:.0f}" for us in sorted(probes)) for probes in (there, here)]
-            work = "shared by all threads" if name == "shared_probe_us" else "of one thread"
-            return f"the machine changed its speed: the same work {work} took {told[0]} us then, {told[1]} us now"
-    return ""
-
-
-def _probes(record: Record, name: str) -> list[float]:
-    seen = record.conditions
-    return [figures[name] for figures in (seen.before, seen.after) if name in figures] if seen else []
+    seen = [one.conditions for one in (before, now)]
+    if not all(seen):
+        return ""
+    return machine_moved(
+        *(figures for one in seen if one for figures in (one.before, one.after)), bounds=BETWEEN_RUNS
+    )
 
 
 def _disturbance(record: Record) -> str:

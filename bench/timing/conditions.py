@@ -4,7 +4,7 @@ No torch here. GPU figures come from NVML; where it is missing, the fields are a
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +18,12 @@ FOREIGN_SHARE = 0.10
 """Share of the CPUs that others may take before samples count as disturbed."""
 
 STEAL_SHARE = 0.02
+BETWEEN_RUNS = {"probe_us": 1.05, "shared_probe_us": 1.15}
+"""How much longer fixed work may take in one of two runs that are compared."""
+
+WITHIN_A_CONTEST = {"probe_us": 1.10, "shared_probe_us": 1.25}
+"""The same from before a contest until after it."""
+
 CGROUP_CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 
@@ -121,6 +127,17 @@ def disturbance(before: Snapshot, after: Snapshot, count: int) -> str:
         if share > STEAL_SHARE:
             found.append(f"the GPU's clocks were lowered for {share:.0%} of the time: {cause}")
     return "; ".join(found)
+
+
+def machine_moved(*seen: Mapping[str, float], bounds: Mapping[str, float]) -> str:
+    """In words that fixed work took longer in one of `seen` than in another by more than `bounds`; '' where not."""
+    works = {"probe_us": "of one thread", "shared_probe_us": "shared by all threads"}
+    for name, bound in bounds.items():
+        times_us = [figures[name] for figures in seen if name in figures]
+        if times_us and max(times_us) > bound * min(times_us):
+            told = ", ".join(f"{us:.0f}" for us in times_us)
+            return f"the machine changed its speed: the same work {works[name]} took {told} us"
+    return ""
 
 
 def foreign_share(before: Snapshot, after: Snapshot, count: int) -> float:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,8 +25,9 @@ from bench.timing.conditions import (
     snapshot,
 )
 from bench.timing.gpu import THROTTLE_REASONS, GpuFigures
-from bench.timing.process import pool
+from bench.timing.process import Worker, pool
 from bench.timing.rounds import Contestant, Effort, contest
+from bench.timing.status import WorkerCrashed
 from bench.timing.timer import Timer, peak_bytes
 from impls.contract import parse_case
 from impls.registry import find
@@ -241,3 +243,40 @@ def test_a_backward_is_timed_and_checked_after_it(workers, name, direction):
     (record,) = run_case(parse_case(f"b1-h2-s16-d8-causal-fp32-{direction}"), [name], workers, QUICK)
     assert record.status is Status.PASSED, record.reason
     assert record.measurement.saved_bytes > 0
+
+
+def probing(monkeypatch, answers):
+    """Workers answer `answers` in turn where they are asked for a probe; an exception is raised."""
+    real, left = Worker.ask, iter(answers)
+
+    def ask(self, method, *arguments, **options):
+        if method != "probe":
+            return real(self, method, *arguments, **options)
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Worker, "ask", ask)
+
+
+def test_a_machine_that_changes_its_speed_has_its_contest_held_again_and_is_marked(workers, monkeypatch):
+    probing(monkeypatch, [{"shared_probe_us": us} for us in (40.0, 97.0, 97.0, 40.0)])
+    (record,) = run_case(CASE, ["masked_fill"], workers, replace(QUICK, remeasure=1))
+    assert "shared by all threads took 97, 40 us" in record.conditions.disturbance
+    assert any("the machine changed its speed" in note for note in record.notes)
+
+
+def test_a_machine_that_settles_is_not_marked(workers, monkeypatch):
+    monkeypatch.setattr("bench.timing.conditions.disturbance", lambda *_: "")  # the host of the tests may be busy
+    probing(monkeypatch, [{"probe_us": us} for us in (160.0, 200.0, 160.0, 161.0)])
+    (record,) = run_case(CASE, ["masked_fill"], workers, replace(QUICK, remeasure=1))
+    assert not record.conditions.disturbance
+    assert (record.conditions.before["probe_us"], record.conditions.after["probe_us"]) == (160.0, 161.0)
+
+
+def test_a_probe_that_fails_costs_no_record(workers, monkeypatch):
+    probing(monkeypatch, [WorkerCrashed("the worker was killed by SIGKILL")] * 4)
+    (record,) = run_case(CASE, ["masked_fill"], workers, QUICK)
+    assert record.status is Status.PASSED
+    assert "probe_us" not in record.conditions.before

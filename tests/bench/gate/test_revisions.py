@@ -192,7 +192,7 @@ def ended(pid):
     [
         ("kernel.py:f", None),
         ("other.py:f", r"one \(.*\) has no file other.py"),
-        ("/tmp/kernel.py:f", "relative to the root"),
+        ("/elsewhere/kernel.py:f", "relative to the root"),
         ("masked_fill", "is no checkout of attnbench"),
     ],
 )

@@ -43,7 +43,7 @@ def measured(cases, machine, **options):
 
 
 def verdicts(found):
-    return {one.case: one.verdict for one in found.findings("x", A)}
+    return {one.case: one.verdict for one in found.findings("y", B)}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_launch_of_every_case_comes_before_the_next_of_any():
 def test_nothing_is_decided_where_the_baseline_differs_from_itself():
     found = measured(CASES[:1], Machine({CASES[0].id: 10}, sentinel=0.08))
     assert verdicts(found) == {CASES[0].id: Verdict.UNDECIDED}
-    (finding,) = found.findings("x", A)
+    (finding,) = found.findings("y", B)
     assert "the baseline differs from itself" in finding.reason
     assert finding.ratio == pytest.approx(1.1, abs=0.02)
 
@@ -105,7 +105,7 @@ def test_a_spent_budget_leaves_the_rest_undecided():
 
 def test_no_launch_at_all_is_told_without_numbers_that_mean_nothing():
     found = measured(CASES[:1], Machine(), over=lambda: True)
-    (finding,) = found.findings("x", A)
+    (finding,) = found.findings("y", B)
     assert (finding.verdict, finding.launches) == (Verdict.UNDECIDED, 0)
     assert (finding.ratio, finding.low, finding.high) == (None, None, None)
 
@@ -121,7 +121,7 @@ def test_a_side_that_breaks_ends_its_case_and_no_other(side, verdict):
     machine = Breaking()
     found = SideBySide(CASES[:3], machine.take)
     list(found.measure())
-    findings = {one.case: one for one in found.findings("x", A)}
+    findings = {one.case: one for one in found.findings("y", B)}
     assert findings[CASES[1].id].verdict is verdict
     assert findings[CASES[1].id].about is About.ENDING
     assert "SIGSEGV" in findings[CASES[1].id].reason
@@ -135,6 +135,21 @@ def test_a_launch_that_was_lost_is_the_one_that_is_taken_again():
     second = Machine()
     list(SideBySide(CASES[:1], second.take, lost).measure())
     assert second.taken == [(CASES[0].id, 2, "screen")]
+
+
+def test_a_case_that_breaks_stays_in_the_family_that_is_confirmed():
+    """Three that stood out can't be confirmed by twelve launches each; nor can the two that are left of them."""
+
+    class Breaking(Machine):
+        def take(self, case, number, phase):
+            if case is CASES[2] and phase == "confirm" and number == 3:
+                raise SideFailed(B, RemoteError(Status.CRASHED, "it crashed"))
+            return super().take(case, number, phase)
+
+    found = SideBySide(CASES[:6], Breaking({case.id: 8 for case in CASES[:3]}).take)
+    list(found.measure())
+    assert [found.decisions[case.id].launches for case in CASES[:2]] == [16, 16]
+    assert CASES[2].id not in found.decisions
 
 
 def test_kept_launches_are_not_taken_again():
