@@ -7,12 +7,14 @@ integer arithmetic, so that ``visible`` takes plain integers as well as
 broadcasting index arrays of any library.
 """
 
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from impls.contract.blocks import block_keys_seen, block_pairs
-from impls.contract.sums import clamped_sum
+if TYPE_CHECKING:
+    from numpy import bool_
+    from numpy.typing import NDArray
 
 INF = "inf"
 
@@ -203,13 +205,75 @@ class Blocks(Mask, frozen=True, tag="blocks"):
         return (0, min(max(position + 1, 0), keys)) if self.causal else (0, keys)
 
     def sees_any(self, position: int, keys: int) -> bool:
-        return self.pairs(1, keys, position) > 0
+        if 0 <= position < keys or (self.causal and position < 0):
+            return position >= 0  # a query among the keys sees its own block
+        blocks = range(-(-keys // self.size))
+        return any(self.block_visible(position // self.size, block) for block in blocks)
 
     def pairs(self, queries: int, keys: int, offset: int) -> int:
-        return block_pairs(self, queries, keys, offset)
+        return _block_pairs(self, queries, keys, offset)
 
     def keys_seen(self, queries: int, keys: int, offset: int) -> int:
-        return block_keys_seen(self, queries, keys, offset)
+        return _block_keys_seen(self, queries, keys, offset)
+
+    def gap_visible(self, gaps: "NDArray[Any]") -> "NDArray[bool_]":
+        """The rule on differences ``P - K`` of block numbers, for key blocks that are not among the first."""
+        seen: NDArray[bool_] = self.block_visible(gaps + self.first, self.first)
+        return seen
+
+
+def clamped_sum(start: int, count: int, top: int) -> int:
+    """Sum of ``clamp(start + i, 0, top)`` for i in ``range(count)``, in closed form."""
+    low = min(max(-start, 0), count)
+    high = min(max(top - start, low), count)
+    rising = (high - low) * (2 * start + low + high - 1) // 2
+    return rising + (count - high) * max(top, 0)
+
+
+@lru_cache(maxsize=1024)
+def _block_pairs(mask: Blocks, queries: int, keys: int, offset: int) -> int:
+    """Visible pairs of a block-sparse mask, in time and memory of ``queries + keys``.
+
+    Behind the first blocks, the rule depends on a distance alone: the key that lies
+    ``d`` before the start of the query's block is ``ceil(d / size)`` blocks away. One
+    running count over all distances therefore serves every query. With blocks of 2,
+    near 1, first 0, stride 0 and causal, query 5 (its block starts at 4) sees the
+    distances 2 to -1, which are the keys 2 to 5.
+    """
+    import numpy as np
+
+    if not queries or not keys:
+        return 0
+    size = min(mask.size, queries + keys + abs(offset))  # larger blocks make no difference
+    position = np.arange(offset, offset + queries)
+    block_start = position // size * size
+    end = np.clip(position + 1, 0, keys) if mask.causal else np.full(queries, keys)
+    first_end = np.minimum(mask.first * size, end)
+    nearest, farthest = (block_start - end).min() + 1, (block_start - first_end).max()
+    seen = mask.gap_visible(-(-np.arange(nearest, farthest + 1) // size))
+    seen_nearer = np.concatenate(([0], np.cumsum(seen)))
+    behind = seen_nearer[block_start - first_end + 1 - nearest] - seen_nearer[block_start - end + 1 - nearest]
+    return int((first_end + behind).sum())
+
+
+@lru_cache(maxsize=1024)
+def _block_keys_seen(mask: Blocks, queries: int, keys: int, offset: int) -> int:
+    """Keys that at least one query sees: those of the first blocks, and those with a visible gap to some query block.
+
+    A causal query block sees no key behind the last query; within that bound, each key
+    has a query that stands on it or after it in every block that sees its block.
+    """
+    import numpy as np
+
+    last_key = min(keys, offset + queries) if mask.causal else keys
+    if not queries or last_key <= 0:
+        return 0
+    first, last = offset // mask.size, (offset + queries - 1) // mask.size
+    key_block = np.arange(last_key) // mask.size
+    least = first - int(key_block[-1])
+    seen_below = np.concatenate(([0], np.cumsum(mask.gap_visible(np.arange(least, last + 1)))))
+    gaps_seen = seen_below[last - key_block + 1 - least] - seen_below[first - key_block - least]
+    return int(np.count_nonzero((gaps_seen > 0) | (key_block < mask.first)))
 
 
 AnyMask = Full | Causal | Window | Prefix | Blocks

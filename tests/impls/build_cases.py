@@ -1,4 +1,4 @@
-"""Builds 100,000 different cases with their costs and says how long it took."""
+"""Builds 100,000 different cases with their costs and prints how many, and the seconds of CPU time."""
 
 import sys
 import time
@@ -35,11 +35,11 @@ def cases():
 
 def main() -> None:
     """Build, count, time."""
-    start = time.perf_counter()
+    start = time.process_time()
     flops = [cost(case).flops for case in islice(cases(), 100_000)]
     assert len(flops) == 100_000
     assert "torch" not in sys.modules
-    print(f"{len(flops)} {time.perf_counter() - start:.2f}")
+    print(f"{len(flops)} {time.process_time() - start:.2f}")
 
 
 if __name__ == "__main__":

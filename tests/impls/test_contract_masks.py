@@ -1,4 +1,4 @@
-"""Masks: closed forms against counting by hand, one pair at a time."""
+"""Masks: their counts against counting by hand, one pair at a time."""
 
 import pytest
 from hypothesis import example, given, settings
@@ -29,6 +29,7 @@ def seen_pairs(mask, queries, keys, offset):
 @given(masks, lengths, lengths, offsets)
 @example(Blocks(4, 0, 0, 3, causal=False), 5, 9, -7)
 @example(Blocks(4, 1, 1, 3, causal=True), 9, 6, 30)
+@example(Blocks(10**15, 1, 0, 0, causal=False), 9, 6, -3)
 def test_pairs_equal_a_count_by_hand(mask, queries, keys, offset):
     assert mask.pairs(queries, keys, offset) == len(seen_pairs(mask, queries, keys, offset))
 
