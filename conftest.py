@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from impls.contract import ANY_DEVICE
+from attnbench.impls.contract import ANY_DEVICE
 
 if TYPE_CHECKING:
-    from bench.agreement.oracle import Oracle
-    from bench.sweeps import Sweep
-    from bench.timing.replay import VirtualClock
-    from impls.contract import Implementation
+    from attnbench.bench.agreement.oracle import Oracle
+    from attnbench.bench.sweeps import Sweep
+    from attnbench.bench.timing.replay import VirtualClock
+    from attnbench.impls.contract import Implementation
 
 
 DEFAULT_SWEEP = "smoke"
-pytest_plugins = ["bench.gate.pytest_plugin"]
+pytest_plugins = ["attnbench.bench.gate.pytest_plugin"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,9 +49,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _chosen(config: pytest.Config) -> tuple[list[Implementation], Sweep]:
-    from bench.sweeps import SweepError, load_sweep
-    from impls.loading import UserFileError
-    from impls.registry import UnknownImplementation, catalogue, find
+    from attnbench.bench.registry.catalogue import UnknownImplementation, catalogue, find
+    from attnbench.bench.registry.loading import UserFileError
+    from attnbench.bench.sweeps import SweepError, load_sweep
 
     try:
         sweep = load_sweep(config.getoption("--sweep"))
@@ -64,7 +64,7 @@ def _chosen(config: pytest.Config) -> tuple[list[Implementation], Sweep]:
 @pytest.fixture(scope="session")
 def oracle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """The oracle on the chosen device; what it computed is shared by all implementations."""
-    from bench.agreement.oracle import Oracle
+    from attnbench.bench.agreement.oracle import Oracle
 
     return Oracle(tmp_path_factory.mktemp("oracle"), request.config.getoption("--device"))
 
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """On a device with its own clock, give each benchmark a timer that replays it."""
     if config.getoption("--device") == "cpu":
         return
-    from bench.timing.replay import VirtualClock
+    from attnbench.bench.timing.replay import VirtualClock
 
     for item in items:
         if "device_clock" in getattr(item, "fixturenames", ()):

@@ -29,7 +29,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"bench.cli.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"attnbench.bench.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
@@ -57,6 +57,11 @@ class LazyGroup(click.Group):
 )
 def main() -> None:
     """Which attention implementation is right, and which is fastest, for my shapes on my machine?"""
+
+
+def console_script() -> None:
+    """The command ``attnbench``."""
+    main(prog_name="attnbench")
 
 
 if __name__ == "__main__":

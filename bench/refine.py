@@ -5,13 +5,13 @@ from dataclasses import replace
 from itertools import groupby
 from time import perf_counter
 
-from bench.life import Life, Settings
-from bench.records.schema import Measurement, Record
-from bench.spent import Spent
-from bench.timing.process import Pool
-from bench.timing.rounds import half_width
+from attnbench.bench.case_run import CaseRun, Settings
+from attnbench.bench.phase_times import PhaseTimes
+from attnbench.bench.records.schema import Measurement, Record
+from attnbench.bench.timing.rounds import half_width
+from attnbench.bench.workers.process import Pool
 
-CLOSE_CONTEST = 2.0
+CLOSE_CASE_WEIGHT = 2.0
 """How much more a case counts whose fastest implementation isn't told from the second."""
 
 MOST_ROUNDS = 4000
@@ -23,7 +23,7 @@ def refine(
     settings: Settings,
     until_s: float,
     keep: Callable[[Record], None],
-    spent: Spent,
+    spent: PhaseTimes,
 ) -> Iterator[Record]:
     """Time cases again until `until_s` of ``perf_counter``, the neediest first.
 
@@ -33,13 +33,13 @@ def refine(
     timed = {record.key: record for record in records if record.measurement is not None}
     while perf_counter() < until_s and (needy := neediest(timed.values(), effort.interval)):
         case = needy[0].case
-        life = Life(case, pool, replace(settings, effort=effort, remeasure=0), spent)
+        life = CaseRun(case, pool, replace(settings, effort=effort, remeasure=0), spent)
         for record in needy:
             life.recall(record)
         opened = [life.open(record) for record in needy]
         yield from _kept([one for one in opened if isinstance(one, Record)], timed, keep)
-        contestants = [one for one in opened if not isinstance(one, Record)]
-        yield from _kept([life.finish(one) for one in life.contest(contestants)], timed, keep)
+        samplers = [one for one in opened if not isinstance(one, Record)]
+        yield from _kept([life.finish(one) for one in life.contest(samplers)], timed, keep)
 
 
 def _kept(
@@ -68,7 +68,7 @@ def need(records: Sequence[Record], interval: float) -> float:
     widest = max((half_width(m.samples_ns) for m in measured), default=0.0)
     if widest <= interval or all(len(m.samples_ns) >= MOST_ROUNDS for m in measured):
         return 0.0
-    return widest * (CLOSE_CONTEST if _close(measured) else 1.0)
+    return widest * (CLOSE_CASE_WEIGHT if _close(measured) else 1.0)
 
 
 def _close(measured: Sequence[Measurement]) -> bool:

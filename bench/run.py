@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from bench.life import Life, Settings
-from bench.records.schema import Record, Status
-from bench.spent import Spent
-from bench.timing.process import Pool
-from impls.contract import Case
+from attnbench.bench.case_run import CaseRun, Settings
+from attnbench.bench.phase_times import PhaseTimes
+from attnbench.bench.records.schema import Record, Status
+from attnbench.bench.workers.process import Pool
+from attnbench.impls.contract import Case
 
 
 def run_case(
-    case: Case, names: Sequence[str], pool: Pool, settings: Settings, spent: Spent | None = None
+    case: Case, names: Sequence[str], pool: Pool, settings: Settings, spent: PhaseTimes | None = None
 ) -> Iterator[Record]:
     """A case's life: expected, checked, timed against the others, checked again; one record a name."""
-    life = Life(case, pool, settings, spent or Spent())
+    life = CaseRun(case, pool, settings, spent or PhaseTimes())
     if failure := life.expect():
         yield from (life.record(name, error=failure) for name in names)
         return
@@ -31,8 +31,8 @@ def run_case(
             yield ready
         else:
             opened.append(ready)
-    for contestant in life.contest(opened):
-        yield life.finish(contestant)
+    for sampler in life.contest(opened):
+        yield life.finish(sampler)
 
 
 def run_sweep(
@@ -43,7 +43,7 @@ def run_sweep(
     *,
     done: Sequence[Record] = (),
     keep: Callable[[Record], None],
-    spent: Spent | None = None,
+    spent: PhaseTimes | None = None,
 ) -> Iterator[Record]:
     """Run every case that `done` lacks; each record is given to `keep` before it is yielded."""
     finished = {record.key for record in done}

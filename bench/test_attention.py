@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.oracle import Oracle
-from bench.gate.session_run import Kept
-from bench.life import why_wrong
-from bench.records.schema import Agreement, Status
-from bench.timing.replay import VirtualClock
-from bench.timing.timer import Timer
-from impls.contract import Case, Implementation, Refusal, cost
-from impls.registry import why_unavailable
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.case_run import why_wrong
+from attnbench.bench.gate.session_run import Kept
+from attnbench.bench.records.schema import Agreement, Status
+from attnbench.bench.registry.catalogue import why_unavailable
+from attnbench.bench.timing.replay import VirtualClock
+from attnbench.bench.timing.timer import Timer
+from attnbench.impls.contract import Case, Implementation, Refusal, cost
 
 DEVICE_ROUNDS = 50
 ONE_SET = "warm, one set of inputs"

@@ -8,8 +8,17 @@ the score matrix beside the one in the input dtype.
 
 import torch
 
-from impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, repeat_heads, score_bias, softmax, visible
+from attnbench.impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
+from attnbench.impls.contract.tensors import (
+    adjusted,
+    dense_kv,
+    dropped,
+    has_empty_rows,
+    repeat_heads,
+    score_bias,
+    softmax,
+    visible,
+)
 
 
 def prepare(inputs: Inputs) -> Call:

@@ -14,8 +14,16 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from impls.contract import Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, has_empty_rows, repeat_heads, score_bias, softmax, visible
+from attnbench.impls.contract import Call, Implementation, Inputs, Outputs
+from attnbench.impls.contract.tensors import (
+    adjusted,
+    dense_kv,
+    has_empty_rows,
+    repeat_heads,
+    score_bias,
+    softmax,
+    visible,
+)
 
 MOST_COMPILED = 1 << 20
 """Kernels that one process may compile; torch stops at 8 and would go on without a compiler."""

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impls.contract import (
+from attnbench.impls.contract import (
     Call,
     Case,
     Causal,
@@ -38,7 +38,7 @@ from impls.contract import (
     Requirement,
     Window,
 )
-from impls.tensors import rows_first
+from attnbench.impls.contract.tensors import rows_first
 
 FEATURES = frozenset({
     "causal", "window", "gqa", "q_len != kv_len", "strided", "scale", "softcap", "alibi", "backward",

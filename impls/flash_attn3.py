@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from impls.contract import (
+from attnbench.impls.contract import (
     Call,
     Case,
     Causal,
@@ -26,7 +26,7 @@ from impls.contract import (
     Requirement,
     Window,
 )
-from impls.tensors import rows_first
+from attnbench.impls.contract.tensors import rows_first
 
 FEATURES = frozenset({
     "causal", "window", "gqa", "q_len != kv_len", "strided", "scale", "softcap", "backward",

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impls.contract import Call, Case, Full, Implementation, Inputs, Outputs, Paged, Requirement, Window
-from impls.tensors import has_empty_rows, rows_first
+from attnbench.impls.contract import Call, Case, Full, Implementation, Inputs, Outputs, Paged, Requirement, Window
+from attnbench.impls.contract.tensors import has_empty_rows, rows_first
 
 SCORES = frozenset({"causal", "window", "gqa", "scale", "softcap", "strided", "q_len != kv_len"})
 WORKSPACE_BYTES = 128 << 20

@@ -16,8 +16,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impls.contract import EVERYTHING, Call, Case, Dense, Full, Implementation, Inputs, Outputs, Packed, Padded
-from impls.tensors import dense_kv
+from attnbench.impls.contract import (
+    EVERYTHING,
+    Call,
+    Case,
+    Dense,
+    Full,
+    Implementation,
+    Inputs,
+    Outputs,
+    Packed,
+    Padded,
+)
+from attnbench.impls.contract.tensors import dense_kv
 
 FEATURES = EVERYTHING - {"paged"}
 MOST_COMPILED = 1 << 20

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs, Requirement
-from impls.tensors import dense_kv, has_empty_rows, score_bias, visible
+from attnbench.impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs, Requirement
+from attnbench.impls.contract.tensors import dense_kv, has_empty_rows, score_bias, visible
 
 
 class Module(nn.Module):

@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impls.contract import Cache, Call, Case, Implementation, Inputs, Outputs
-from impls.tensors import repeat_heads, visible
+from attnbench.impls.contract import Cache, Call, Case, Implementation, Inputs, Outputs
+from attnbench.impls.contract.tensors import repeat_heads, visible
 
 FEATURES = frozenset({
     "cache", "causal", "window", "prefix", "blocks", "gqa", "q_len != kv_len", "v_head_dim", "scale", "strided",

@@ -7,8 +7,16 @@ and in exchange never holds more than one head's ``[B, M, N]`` scores.
 
 import torch
 
-from impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
-from impls.tensors import adjusted, dense_kv, dropped, has_empty_rows, score_bias, softmax, visible
+from attnbench.impls.contract import ANY_DEVICE, EVERYTHING, Call, Implementation, Inputs, Outputs
+from attnbench.impls.contract.tensors import (
+    adjusted,
+    dense_kv,
+    dropped,
+    has_empty_rows,
+    score_bias,
+    softmax,
+    visible,
+)
 
 
 def prepare(inputs: Inputs) -> Call:

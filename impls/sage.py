@@ -14,7 +14,7 @@ import inspect
 
 import torch
 
-from impls.contract import Call, Case, Causal, Implementation, Inputs, Outputs, Requirement
+from attnbench.impls.contract import Call, Case, Causal, Implementation, Inputs, Outputs, Requirement
 
 BUDGET_FACTOR = 16.0
 HEAD_DIMS = (64, 96, 128)

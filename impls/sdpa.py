@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from impls.contract import (
+from attnbench.impls.contract import (
     ANY_DEVICE,
     EVERYTHING,
     Call,
@@ -29,7 +29,7 @@ from impls.contract import (
     Outputs,
     Refusal,
 )
-from impls.tensors import dense_kv, score_bias, visible
+from attnbench.impls.contract.tensors import dense_kv, score_bias, visible
 
 FEATURES = EVERYTHING - {"paged", "softcap", "sinks"}
 

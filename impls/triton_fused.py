@@ -15,7 +15,7 @@ import sys
 
 import torch
 
-from impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs, Packed, Requirement
+from attnbench.impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs, Packed, Requirement
 
 MOST_HEAD_DIM = 256
 OLDEST = (8, 0)
@@ -54,7 +54,7 @@ def _refuses(case: Case, device: str) -> str | None:
 
 def prepare(inputs: Inputs) -> Call:
     """Reads the case once; on a GPU the first call of a kind compiles and tunes."""
-    from impls.triton_kernels import launch
+    from attnbench.impls.triton_kernels import launch
 
     case, problem = inputs.case, launch.problem_of(inputs)
     q, k, v = inputs.q, inputs.k, inputs.v
@@ -67,7 +67,7 @@ def prepare(inputs: Inputs) -> Call:
 
 def chosen() -> dict[str, str]:
     """Configurations that the tuner chose in this process, by kind of case; empty before any call on a GPU."""
-    loaded = sys.modules.get("impls.triton_kernels.tuning")
+    loaded = sys.modules.get("attnbench.impls.triton_kernels.tuning")
     return loaded.chosen() if loaded else {}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impls.contract import (
+from attnbench.impls.contract import (
     Cache,
     Call,
     Case,
@@ -28,7 +28,7 @@ from impls.contract import (
     Requirement,
     Window,
 )
-from impls.tensors import has_empty_rows, rows_first, score_bias, visible
+from attnbench.impls.contract.tensors import has_empty_rows, rows_first, score_bias, visible
 
 FEATURES = frozenset({
     "causal", "window", "gqa", "q_len != kv_len", "v_head_dim", "strided", "scale", "alibi", "additive", "backward",

@@ -3,7 +3,7 @@
 An implementation is fastest on a case when it agrees with the oracle on every
 family of inputs and its median is the smallest (one that is known to fail on some, and did,
 is fastest only where no other is left); it *ties* with the fastest where their 95% intervals of
-the median overlap. All of it is derived from the frame of :mod:`reports.data`.
+the median overlap. All of it is derived from the frame of :mod:`attnbench.reports.data`.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.data import timed
+from attnbench.reports.data import timed
 
 SITUATION = ["run_index", "phase", "mask_kind", "layout_kind", "direction", "dtype"]
 

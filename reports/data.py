@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import msgspec
 import pandas as pd
 
-from bench.records.schema import Agreement, Record, Run
-from bench.records.store import frame
-from impls.contract import Case, Dense, cost
+from attnbench.bench.records.schema import Agreement, Record, Run
+from attnbench.bench.records.store import frame
+from attnbench.impls.contract import Case, Dense, cost
 
 COLUMNS = (
     "run", "run_index", "fingerprint", "created", "device", "device_kind", "case", "implementation", "status",

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from bench.records.schema import Run
-from bench.records.verdict import About, Judgement
-from reports.text import visible
-from reports.units import length
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.verdict import About, Judgement
+from attnbench.reports.text import visible
+from attnbench.reports.units import length
 
 MOST_GQA = 60
 SAME_BUT_KV_HEADS = [

@@ -7,14 +7,14 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup, escape
 
-from bench.records.schema import Run
-from bench.records.verdict import Judgement
-from reports.machine_code import Fact, rows
-from reports.payload import as_script, payload
-from reports.pictures import pictures
-from reports.text import plain
-from reports.units import listed
-from reports.words import summary
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.verdict import Judgement
+from attnbench.reports.machine_code import Fact, rows
+from attnbench.reports.payload import as_script, payload
+from attnbench.reports.pictures import pictures
+from attnbench.reports.text import plain
+from attnbench.reports.units import listed
+from attnbench.reports.words import summary
 
 SCRIPTS = ("core.js", "matrices.js", "records.js", "plots.js", "curves.js", "overviews.js", "main.js")
 STYLES = ("base.css", "charts.css", "report.css")
@@ -133,7 +133,7 @@ def features(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
 def environment() -> jinja2.Environment:
     """Templates that escape everything and refuse a name they don't know."""
     made = jinja2.Environment(
-        loader=jinja2.PackageLoader("reports"),
+        loader=jinja2.PackageLoader("attnbench.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -154,7 +154,7 @@ def with_code(text: str) -> Markup:
 
 def inline(name: str) -> Markup:
     """A file of ``static/`` as it is; it is ours and holds no data."""
-    return Markup(files("reports").joinpath("static", name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
+    return Markup(files("attnbench.reports").joinpath("static", name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
 
 
 def plotly_script() -> Markup:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.records.schema import Run
-from bench.records.store import RUN_FILE, StoreError, read_run
-from reports.html import environment, inline
-from reports.text import moment, plain
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.store import RUN_FILE, StoreError, read_run
+from attnbench.reports.html import environment, inline
+from attnbench.reports.text import moment, plain
 
 INDEX_FILE = "index.html"
 REPORT_FILE = "report.html"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench.records.marks import marks_of
-from reports.text import plain
-from reports.units import NONE, digits
+from attnbench.bench.records.marks import marks_of
+from attnbench.reports.text import plain
+from attnbench.reports.units import NONE, digits
 
 
 class FactsError(ValueError):

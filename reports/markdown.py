@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.records.schema import Run
-from bench.records.verdict import Judgement, Verdict
-from reports.terminal import in_order
-from reports.text import code, plain
-from reports.units import interval, listed, show
-from reports.words import Summary, summary
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.verdict import Judgement, Verdict
+from attnbench.reports.terminal import in_order
+from attnbench.reports.text import code, plain
+from attnbench.reports.units import interval, listed, show
+from attnbench.reports.words import Summary, summary
 
 MOST_CASES = 60
 MOST_CHANGES = 30

@@ -13,16 +13,16 @@ from typing import Any
 
 import pandas as pd
 
-from bench.records.schema import Run
-from bench.records.verdict import Judgement
-from reports.aggregate import MOST_ROWS, aggregated
-from reports.choices import ranked
-from reports.data import limits
-from reports.groups import forest, gqa_panels, history, panels, winners
-from reports.peaks import roofs
-from reports.text import moment, plain, visible
-from reports.units import SCALES, length
-from reports.words import Summary
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.verdict import Judgement
+from attnbench.reports.aggregate import MOST_ROWS, aggregated
+from attnbench.reports.choices import ranked
+from attnbench.reports.data import limits
+from attnbench.reports.groups import forest, gqa_panels, history, panels, winners
+from attnbench.reports.peaks import roofs
+from attnbench.reports.text import moment, plain, visible
+from attnbench.reports.units import SCALES, length
+from attnbench.reports.words import Summary
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",

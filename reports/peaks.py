@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.records.peaks import published_for
-from bench.records.schema import Peaks, Run
-from reports.text import plain
+from attnbench.bench.records.peaks import published_for
+from attnbench.bench.records.schema import Peaks, Run
+from attnbench.reports.text import plain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.records.schema import Run
-from impls.contract import Case
-from reports.units import length
+from attnbench.bench.records.schema import Run
+from attnbench.impls.contract import Case
+from attnbench.reports.units import length
 
 CELLS = 32
 PROBES = 4

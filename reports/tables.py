@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.records.schema import Run
-from reports.choices import ranked
-from reports.data import table
+from attnbench.bench.records.schema import Run
+from attnbench.reports.choices import ranked
+from attnbench.reports.data import table
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.records.schema import Run
-from reports.choices import ranked
-from reports.data import table
-from reports.text import plain
-from reports.units import interval, listed, show
-from reports.words import Paragraph, summary
+from attnbench.bench.records.schema import Run
+from attnbench.reports.choices import ranked
+from attnbench.reports.data import table
+from attnbench.reports.text import plain
+from attnbench.reports.units import interval, listed, show
+from attnbench.reports.words import Paragraph, summary
 
 MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILABLE": "dim"}
 BROKEN_STYLE = "yellow"

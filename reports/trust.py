@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from bench.records.schema import Run
-from reports.data import limits, timed
-from reports.text import code, plain
-from reports.units import count, digits, listed
+from attnbench.bench.records.schema import Run
+from attnbench.reports.data import limits, timed
+from attnbench.reports.text import code, plain
+from attnbench.reports.units import count, digits, listed
 
 WIDE = 0.05
 """Half an interval over the median, above which a timing spreads widely."""

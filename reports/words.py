@@ -1,7 +1,7 @@
 """The sentences at the top: what was compared, what is wrong, what to use, what was not run, how far to trust it.
 
 Plain text; a name in `backticks` is code. What comes from outside goes through
-:func:`reports.text.code`, so that it can't close its own quotes.
+:func:`attnbench.reports.text.code`, so that it can't close its own quotes.
 """
 
 from collections import Counter
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.records.schema import Run
-from bench.records.verdict import SEVERITY, About, Judgement, Verdict
-from reports.choices import Choice, choices, default_reference
-from reports.data import BROKEN, NOT_RUN, table
-from reports.text import code, moment, plain
-from reports.trust import trust
-from reports.units import count, digits, interval, length, listed, show
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.verdict import SEVERITY, About, Judgement, Verdict
+from attnbench.reports.choices import Choice, choices, default_reference
+from attnbench.reports.data import BROKEN, NOT_RUN, table
+from attnbench.reports.text import code, moment, plain
+from attnbench.reports.trust import trust
+from attnbench.reports.units import count, digits, interval, length, listed, show
 
 NOT_BEST = 1.05
 """Ratio to the fastest of a case above which a choice for several cases says what it costs."""

@@ -11,7 +11,7 @@ CASE = "b1-h4-kv2-s16-d8-causal-fp32"
 
 def test_help_shows_every_command_without_torch(fresh):
     code = (
-        "import sys; from click.testing import CliRunner; from bench.__main__ import main; "
+        "import sys; from click.testing import CliRunner; from attnbench.bench.__main__ import main; "
         "r = CliRunner().invoke(main, ['--help']); "
         "print(all(word in r.output for word in ('list', 'check', 'run', 'report')), 'torch' in sys.modules)"
     )
@@ -31,13 +31,13 @@ def test_each_command_has_help_with_an_example(bench, command):
 @pytest.mark.parametrize(
     "room",
     [
-        "impls.contract",
-        "bench.records.store",
-        "reports.html",
-        "reports.terminal",
-        "bench.run",
-        "bench.gate.compare",
-        "bench.gate.stored",
+        "attnbench.impls.contract",
+        "attnbench.bench.records.store",
+        "attnbench.reports.html",
+        "attnbench.reports.terminal",
+        "attnbench.bench.run",
+        "attnbench.bench.gate.compare",
+        "attnbench.bench.gate.stored",
     ],
 )
 def test_rooms_that_must_not_import_torch(fresh, room):
@@ -163,7 +163,7 @@ def test_properties_can_be_chosen(bench):
 
 
 def test_the_names_of_properties_are_those_that_are_tried():
-    from bench.agreement.families import PROPERTY_NAMES
-    from bench.agreement.properties import PROPERTIES
+    from attnbench.bench.agreement.families import PROPERTY_NAMES
+    from attnbench.bench.agreement.properties import PROPERTIES
 
     assert tuple(PROPERTIES) == PROPERTY_NAMES

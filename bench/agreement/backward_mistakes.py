@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bench.agreement.problem import Problem
-from impls.contract import Causal, Dense, Full
+from attnbench.bench.agreement.hint_terms import Problem
+from attnbench.impls.contract import Causal, Dense, Full
 
 Made = tuple[str, Tensor]
 

@@ -8,20 +8,20 @@ import msgspec
 import torch
 from torch import Tensor
 
-from bench.agreement.compare import compare
-from bench.agreement.effects import effects
-from bench.agreement.families import FAMILIES
-from bench.agreement.hints import gradient_hint, hint, lse_hint, same_as_before
-from bench.agreement.home import at_home, brought
-from bench.agreement.inputs import applies, make_inputs
-from bench.agreement.observe import global_state, observe, restored, streams_of
-from bench.agreement.oracle import Expectation, Oracle
-from bench.agreement.properties import PROPERTIES, try_properties
-from bench.agreement.relaxed import relaxed
-from bench.agreement.rows import restricted
-from bench.agreement.smaller import probe, small
-from bench.records.schema import Agreement, Check, Comparison, KnownLimit
-from impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
+from attnbench.bench.agreement.compare import compare
+from attnbench.bench.agreement.effects import effects
+from attnbench.bench.agreement.families import FAMILIES
+from attnbench.bench.agreement.hints import gradient_hint, hint, lse_hint, same_as_before
+from attnbench.bench.agreement.inputs import applies, make_inputs
+from attnbench.bench.agreement.judging_device import inputs_on_judging_device, on_judging_device
+from attnbench.bench.agreement.observe import global_state, observe, restored, streams_of
+from attnbench.bench.agreement.oracle import Expectation, Oracle
+from attnbench.bench.agreement.properties import PROPERTIES, try_properties
+from attnbench.bench.agreement.relaxed import relaxed
+from attnbench.bench.agreement.rows import restricted
+from attnbench.bench.agreement.small_cases import probe, small
+from attnbench.bench.records.schema import Agreement, Check, Comparison, KnownLimit
+from attnbench.impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
 
 
 @dataclass(frozen=True)
@@ -160,21 +160,25 @@ def _compared(
     found = compare("out", family, outputs.out, targets["out"], rows)
     if not found.ok:
         words = same_as_before(given, outputs.out) or hint(
-            at_home(inputs), rows, brought(outputs.out), targets["out"]
+            inputs_on_judging_device(inputs), rows, on_judging_device(outputs.out), targets["out"]
         )
         found = msgspec.structs.replace(found, hint=words)
     yield found
     if outputs.lse is not None:
         found = compare("lse", family, outputs.lse, targets["lse"], rows)
         if not found.ok:
-            found = msgspec.structs.replace(found, hint=lse_hint(brought(outputs.lse), rows, targets["lse"]))
+            found = msgspec.structs.replace(
+                found, hint=lse_hint(on_judging_device(outputs.lse), rows, targets["lse"])
+            )
         yield found
     if inputs.dout is not None:
         grads = gradients(inputs, outputs)
         for name, grad in grads.items():
             found = compare(name, family, grad, targets[name], rows if name == "dq" else None)
             if not found.ok:
-                words = gradient_hint(at_home(inputs), rows, name, brought(grad), targets[name])
+                words = gradient_hint(
+                    inputs_on_judging_device(inputs), rows, name, on_judging_device(grad), targets[name]
+                )
                 found = msgspec.structs.replace(found, hint=words)
             yield found
 
@@ -199,7 +203,7 @@ def _limits(implementation: Implementation, comparisons: Sequence[Comparison]) -
 
 def _by_statistics(implementation: Implementation, case: Case, device: str, seed: int) -> Checked:
     """What dropout leaves to judge: no oracle can foresee a single call."""
-    from bench.agreement.dropout import check_dropout
+    from attnbench.bench.agreement.dropout import check_dropout
 
     start = perf_counter_ns()
     implementation.run(make_inputs(case, "normal", seed, device))

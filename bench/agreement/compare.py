@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bench.agreement.cells import cell_norms
-from bench.agreement.oracle import Target
-from bench.records.schema import Comparison, real
+from attnbench.bench.agreement.error_bands import band_norms
+from attnbench.bench.agreement.oracle import Target
+from attnbench.bench.records.schema import Comparison, real
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
     index = list(here)
     if rows is not None:
         index[2] = int(rows[index[2]])
-    l2, l2_budget = _worst_cell(error, target)
+    l2, l2_budget = _worst_band(error, target)
     largest = float(error[here])
     return Comparison(
         output=output,
@@ -71,9 +71,9 @@ def is_finite(x: Tensor) -> bool:
     return not x.numel() or all(bool(end.isfinite()) for end in torch.aminmax(x.detach()))
 
 
-def _worst_cell(error: Tensor, target: Target) -> tuple[float, float]:
+def _worst_band(error: Tensor, target: Target) -> tuple[float, float]:
     """Relative L2 error and budget of the worst cell; absolute ones where nothing but 0 was expected."""
-    errors = cell_norms(error)
+    errors = band_norms(error)
     shares = torch.where(errors > 0, errors / target.l2_budgets, 0.0).flatten()
     worst = int(shares.nan_to_num(torch.inf).argmax())
     norm = float(target.norms.flatten()[worst]) or 1.0

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.agreement.home import at_home
-from bench.agreement.inputs import make_inputs
-from bench.records.schema import Check, Comparison, real
-from impls.contract import Call, Case, Implementation, Inputs
-from impls.reference import reference
-from impls.tensors import visible
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.judging_device import inputs_on_judging_device
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.records.schema import Check, Comparison, real
+from attnbench.impls.contract import Call, Case, Implementation, Inputs
+from attnbench.impls.contract.tensors import visible
 
 CALLS = 16
 LARGEST_Z = 5.0
@@ -137,7 +137,7 @@ def mean_comparison(call: Call, inputs: Inputs) -> Comparison:
 
 def _mean_error(call: Call, inputs: Inputs) -> tuple[float, float]:
     """Signed mean error of several calls: in its standard deviations, and as a share of the output."""
-    expected = reference(at_home(inputs)).out.mean(-1).cpu()
+    expected = reference(inputs_on_judging_device(inputs)).out.mean(-1).cpu()
     errors = torch.stack([call().out.detach().cpu().double().mean(-1) - expected for _ in range(CALLS)])
     signed = float((errors.mean(0) * expected.sign()).sum())
     deviation = math.sqrt(float(errors.var(0).sum()) / CALLS)

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from bench.agreement.compare import compare
-from bench.agreement.home import strange_dtype
-from bench.agreement.inputs import make_inputs
-from bench.agreement.observe import bits, verdict
-from bench.agreement.oracle import Expectation, Oracle
-from bench.records.schema import Check
-from impls.contract import Call, Case, Implementation
+from attnbench.bench.agreement.compare import compare
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.judging_device import unexpected_dtype
+from attnbench.bench.agreement.observe import bits, verdict
+from attnbench.bench.agreement.oracle import Expectation, Oracle
+from attnbench.bench.records.schema import Check
+from attnbench.impls.contract import Call, Case, Implementation
 
 
 def effects(
@@ -32,7 +32,7 @@ def effects(
     with implementation.bound(inputs) as call:
         plain = call().out
         wanted = oracle.expect(case, "normal", seed)
-        dtype = strange_dtype(oracle.device)
+        dtype = unexpected_dtype(oracle.device)
         checks = [_default_dtype(call, plain, wanted, dtype), _unwritten(call, plain)]
     return (*checks, _fresh(implementation, case, oracle, seed))
 

@@ -20,4 +20,4 @@ PROPERTY_NAMES = (
     "backward determinism",
     "batch invariance",
 )
-"""Names of the properties, as :mod:`bench.agreement.properties` tries them."""
+"""Names of the properties, as :mod:`attnbench.bench.agreement.properties` tries them."""

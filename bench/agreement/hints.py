@@ -13,11 +13,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from bench.agreement.compare import absolute_error
-from bench.agreement.mistakes import blank_rows, mistakes, simple_mistakes
-from bench.agreement.oracle import Target
-from bench.agreement.problem import Problem, problem
-from impls.contract import Case, Inputs
+from attnbench.bench.agreement.compare import absolute_error
+from attnbench.bench.agreement.hint_terms import Problem, problem
+from attnbench.bench.agreement.mistakes import blank_rows, mistakes, simple_mistakes
+from attnbench.bench.agreement.oracle import Target
+from attnbench.impls.contract import Case, Inputs
 
 MOST_OF = 0.8
 """Where more of an axis is wrong than this part of it, its numbers say nothing."""
@@ -194,7 +194,7 @@ def gradient_hint(inputs: Inputs, rows: Tensor, name: str, got: Tensor, target: 
         return found
     case = inputs.case
     if case.batch * case.q_heads * len(rows) * case.kv_len <= 1 << 20:
-        from bench.agreement.backward_mistakes import backward_mistakes
+        from attnbench.bench.agreement.backward_mistakes import backward_mistakes
 
         p = Problem(case, inputs, rows.to(got.device))
         if found := _nearest(backward_mistakes(p, name), judged, expected, target):

@@ -11,8 +11,8 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
-from impls.contract import Cache, Case, Inputs, Packed, Padded, Paged
-from impls.tensors import TORCH_DTYPES
+from attnbench.impls.contract import Cache, Case, Inputs, Packed, Padded, Paged
+from attnbench.impls.contract.tensors import TORCH_DTYPES
 
 NEEDLE_SCORE = 20.0
 SPIKE_SCORE = 160.0

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from bench.agreement.problem import Problem
-from impls.contract import Causal, Dense, Full, Packed, Window
+from attnbench.bench.agreement.hint_terms import Problem
+from attnbench.impls.contract import Causal, Dense, Full, Packed, Window
 
 Made = tuple[str, Tensor]
 """Words, and the output ``[B, Hq, R, Dv]`` of a kernel with this mistake."""

@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bench.records.schema import Check
-from impls.contract import Call, Inputs, Outputs
-from impls.tensors import TORCH_DTYPES
+from attnbench.bench.records.schema import Check
+from attnbench.impls.contract import Call, Inputs, Outputs
+from attnbench.impls.contract.tensors import TORCH_DTYPES
 
 
 class Streams(Protocol):

@@ -15,15 +15,15 @@ from tempfile import NamedTemporaryFile
 import torch
 from torch import Tensor
 
-from bench.agreement.cells import cell_norms
-from bench.agreement.home import at_home, home_of
-from bench.agreement.inputs import make_inputs
-from bench.agreement.rounding import VARIANCE
-from bench.agreement.rows import judged_rows, restricted
-from bench.agreement.twin import eager, flash
-from impls.contract import Case, Inputs
-from impls.reference import reference
-from impls.tensors import TORCH_DTYPES
+from attnbench.bench.agreement.error_bands import band_norms
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.judging_device import inputs_on_judging_device, judging_device
+from attnbench.bench.agreement.low_precision_reference import eager, flash
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.agreement.rounding import VARIANCE
+from attnbench.bench.agreement.rows import judged_rows, restricted
+from attnbench.impls.contract import Case, Inputs
+from attnbench.impls.contract.tensors import TORCH_DTYPES
 
 TWIN_FACTOR = 2.0
 FLOOR_ULPS = 2.0
@@ -42,7 +42,7 @@ KEPT = 128
 class Target:
     """One output: float64 values, the budget of the largest error, and those of the cells' L2 errors.
 
-    `l2_budgets` and `norms` have the shape that :func:`bench.agreement.cells.cell_norms`
+    `l2_budgets` and `norms` have the shape that :func:`attnbench.bench.agreement.error_bands.band_norms`
     gives for `expected`: absolute norms, so that an expected 0 has a budget too.
     """
 
@@ -62,12 +62,12 @@ class Expectation:
 
 def expectation(case: Case, family: str, seed: int, device: str) -> Expectation:
     """Compute what `case` must give; slow for large cases, so ask an :class:`Oracle`."""
-    return expect_of(make_inputs(case, family, seed, home_of(device)), judged_rows(case, seed))
+    return expect_of(make_inputs(case, family, seed, judging_device(device)), judged_rows(case, seed))
 
 
 def expect_of(inputs: Inputs, rows: Tensor) -> Expectation:
     """What these very inputs must give on `rows` ``[R]``, gradients included where they hold one."""
-    inputs = at_home(inputs)
+    inputs = inputs_on_judging_device(inputs)
     here = rows.to(inputs.q.device)
     inputs = restricted(inputs, here)
     true = reference(inputs, here)
@@ -86,13 +86,13 @@ def _target(true: Tensor, lows: list[Tensor], variance: Tensor, dtype: str) -> T
     finite = true.isfinite()
     scale = torch.where(finite, true, 0.0)
     eps = torch.finfo(TORCH_DTYPES[dtype]).eps
-    norms = cell_norms(scale)
+    norms = band_norms(scale)
     worst, worst_norms = torch.zeros((), dtype=torch.float64, device=true.device), torch.zeros_like(norms)
     for low in lows:
         error = torch.where(finite, low.double() - true, 0.0)
         if error.isfinite().all():  # a form that overflows here sets no budget; the flash form never does
             worst = torch.maximum(worst, error.abs().max())
-            worst_norms = torch.maximum(worst_norms, cell_norms(error))
+            worst_norms = torch.maximum(worst_norms, band_norms(error))
     variance = torch.where(finite, variance, 0.0)
     largest = max(TWIN_FACTOR * float(worst), SIGMAS * float(variance.max()) ** 0.5)
     budgets = torch.maximum(TWIN_FACTOR * worst_norms, _likely_norms(variance))
@@ -111,7 +111,7 @@ def _likely_norms(variance: Tensor) -> Tensor:
     rows; the factor makes a cell that one row rules come out at `SIGMAS` standard deviations.
     """
     rows = variance.double().flatten(3).sum(-1) if variance.ndim == 4 else variance.double()
-    mean, spread = cell_norms(rows.sqrt(), like=variance.shape).square(), cell_norms(rows, like=variance.shape)
+    mean, spread = band_norms(rows.sqrt(), like=variance.shape).square(), band_norms(rows, like=variance.shape)
     return (mean + (SIGMAS**2 - 1) * spread).sqrt()
 
 

@@ -15,14 +15,14 @@ import msgspec
 import torch
 from torch import Tensor
 
-from bench.agreement.compare import compare
-from bench.agreement.inputs import make_inputs
-from bench.agreement.observe import bits
-from bench.agreement.oracle import Expectation, Oracle, Target, expect_of
-from bench.agreement.rows import visible_rows
-from bench.records.schema import Check, Comparison
-from impls.contract import Case, Causal, Dense, Full, Implementation, Inputs, Outputs, Paged
-from impls.tensors import repeat_heads
+from attnbench.bench.agreement.compare import compare
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.observe import bits
+from attnbench.bench.agreement.oracle import Expectation, Oracle, Target, expect_of
+from attnbench.bench.agreement.rows import visible_rows
+from attnbench.bench.records.schema import Check, Comparison
+from attnbench.impls.contract import Case, Causal, Dense, Full, Implementation, Inputs, Outputs, Paged
+from attnbench.impls.contract.tensors import repeat_heads
 
 ROWS = 64
 """Rows on which a property is judged."""

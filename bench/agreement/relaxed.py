@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import fields, replace
 
-from bench.agreement.oracle import Expectation, Oracle, Target
-from impls.contract import Case
+from attnbench.bench.agreement.oracle import Expectation, Oracle, Target
+from attnbench.impls.contract import Case
 
 
 class Relaxed(Oracle):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impls.contract import Case
+from attnbench.impls.contract import Case
 
 VARIANCE = "_variance"
 

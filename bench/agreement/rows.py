@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from impls.contract import Case, Inputs, Segment
+from attnbench.impls.contract import Case, Inputs, Segment
 
 ALL_ROWS_UP_TO = 256
 """Longer cases are judged on a sample of rows that holds the ends and the edges of tiles."""

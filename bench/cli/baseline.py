@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.gate import folder_option, gate
-from bench.cli.judging import Judging, judging_options
-from bench.cli.usage import UsageError
+from attnbench.bench.cli.gate import folder_option, gate
+from attnbench.bench.cli.judging import Judging, judging_options
+from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from bench.gate.baselines import Baseline
-    from bench.records.schema import Run
+    from attnbench.bench.gate.baselines import Baseline
+    from attnbench.bench.records.schema import Run
 
 EXAMPLES = """\b
 Examples:
@@ -32,8 +32,8 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Replace the run of this machine under this name.")
 def save(name: str, run: Path, folder: Path, force: bool) -> None:
     """Keep RUN as baseline NAME for its own machine; other machines' runs under that name stay."""
-    from bench.gate import baselines
-    from bench.records.store import StoreError
+    from attnbench.bench.gate import baselines
+    from attnbench.bench.records.store import StoreError
 
     found = _read(run)
     try:
@@ -55,7 +55,7 @@ def save(name: str, run: Path, folder: Path, force: bool) -> None:
 @folder_option
 def list_(folder: Path) -> None:
     """The names there are, each with its machines."""
-    from bench.gate import baselines
+    from attnbench.bench.gate import baselines
 
     found = baselines.names(folder)
     if not found:
@@ -70,7 +70,7 @@ def list_(folder: Path) -> None:
 @folder_option
 def show(name: str, folder: Path) -> None:
     """Machine, sweep and counts of every run that NAME holds."""
-    from bench.gate import baselines
+    from attnbench.bench.gate import baselines
 
     for run in _load(folder, name).runs.values():
         for line in baselines.described(name, run):
@@ -88,7 +88,7 @@ def compare(name: str, run: Path, folder: Path, judging: Judging) -> None:
 
 
 def _read(path: Path) -> "Run":
-    from bench.records.store import StoreError, read_run
+    from attnbench.bench.records.store import StoreError, read_run
 
     try:
         return read_run(path)
@@ -97,8 +97,8 @@ def _read(path: Path) -> "Run":
 
 
 def _load(folder: Path, name: str) -> "Baseline":
-    from bench.gate import baselines
-    from bench.records.store import StoreError
+    from attnbench.bench.gate import baselines
+    from attnbench.bench.records.store import StoreError
 
     try:
         return baselines.load(folder, name)

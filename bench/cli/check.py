@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from bench.agreement.families import FAMILIES, PROPERTY_NAMES
-from bench.cli.session import (
+from attnbench.bench.agreement.families import FAMILIES, PROPERTY_NAMES
+from attnbench.bench.case_run import Settings
+from attnbench.bench.cli.session import (
     common_options,
     exit_code,
     progress,
@@ -14,11 +15,10 @@ from bench.cli.session import (
     session,
     verdict_lines,
 )
-from bench.cli.sweep_options import case_option, chosen_cases
-from bench.cli.usage import UsageError
-from bench.life import Settings
-from bench.records.schema import Record, as_json
-from bench.run import run_sweep
+from attnbench.bench.cli.sweep_options import case_option, chosen_cases
+from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.records.schema import Record, as_json
+from attnbench.bench.run import run_sweep
 
 EXAMPLES = """\b
 Examples:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from bench.agreement.families import FAMILIES
-from bench.cli.judging import Judging, finish, judging_options
-from bench.cli.peaking import Peaking
-from bench.cli.progress import bar
-from bench.cli.session import (
+from attnbench.bench.agreement.families import FAMILIES
+from attnbench.bench.case_run import Settings
+from attnbench.bench.cli.judging import Judging, finish, judging_options
+from attnbench.bench.cli.peaking import Peaking
+from attnbench.bench.cli.progress import bar
+from attnbench.bench.cli.session import (
     CASE_TIMEOUT_S,
     described,
     environment_of,
@@ -25,21 +26,20 @@ from bench.cli.session import (
     refuse_device,
     refuse_timeout,
 )
-from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
-from bench.cli.sweep_options import case_option, chosen_cases, sweep_options
-from bench.cli.usage import UsageError
-from bench.life import Settings
-from bench.records.schema import Environment
-from bench.sweeps import Sweep
-from bench.timing.process import Pool, start_server
-from bench.timing.process import pool as workers
-from bench.timing.setting import Setting
+from attnbench.bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
+from attnbench.bench.cli.sweep_options import case_option, chosen_cases, sweep_options
+from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.records.schema import Environment
+from attnbench.bench.sweeps import Sweep
+from attnbench.bench.workers.process import Pool, start_server
+from attnbench.bench.workers.process import pool as workers
+from attnbench.bench.workers.setting import Setting
 
 if TYPE_CHECKING:
-    from bench.gate.compare import Sides
-    from bench.gate.revisions import Tree
-    from bench.records.launch import Comparing, Launch
-    from bench.records.verdict import Judgement
+    from attnbench.bench.gate.compare import Sides
+    from attnbench.bench.gate.revisions import Tree
+    from attnbench.bench.records.launch import Comparing, Launch
+    from attnbench.bench.records.verdict import Judgement
 
 EXAMPLES = """\b
 Examples:
@@ -107,7 +107,7 @@ def command(
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
-    from bench.gate.launch import pinned
+    from attnbench.bench.gate.launch import pinned
 
     started = perf_counter()
     refuse_device(device)
@@ -164,7 +164,7 @@ def _words(
 
 
 def _refuse_threads(threads: int) -> None:
-    from bench.timing.conditions import cpus
+    from attnbench.bench.timing.conditions import cpus
 
     if not 1 <= threads <= cpus():
         raise UsageError(f"--threads {threads}: this process may use 1 to {cpus()} CPUs")
@@ -173,8 +173,8 @@ def _refuse_threads(threads: int) -> None:
 @contextmanager
 def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterator[tuple[Tree, ...]]":
     """The worktrees of both revisions. Raises UsageError."""
-    from bench.gate.git import RevisionError
-    from bench.gate.revisions import checked_out
+    from attnbench.bench.gate.git import RevisionError
+    from attnbench.bench.gate.revisions import checked_out
 
     try:
         with checked_out(repo, revisions, setup) as trees:
@@ -185,9 +185,9 @@ def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterato
 
 def _implementations(baseline: str, candidate: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """Two implementations of this checkout or the user's own."""
-    from bench.gate.compare import Sides
-    from bench.gate.launch import Contender
-    from bench.records.launch import Side
+    from attnbench.bench.gate.compare import Sides
+    from attnbench.bench.gate.launch import Contender
+    from attnbench.bench.records.launch import Side
 
     a, b = (Contender(label, name, name, setting) for label, name in ((A, baseline), (B, candidate)))
     notes = ("A and B are the same: any difference is a false alarm (A/A)",) if baseline == candidate else ()
@@ -197,8 +197,8 @@ def _implementations(baseline: str, candidate: str, setting: Setting, words: tup
 
 def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """One implementation at two revisions."""
-    from bench.gate.compare import Sides
-    from bench.gate.launch import Contender
+    from attnbench.bench.gate.compare import Sides
+    from attnbench.bench.gate.launch import Contender
 
     if reason := next((why for tree in trees if (why := tree.why_not(implementation))), None):
         raise UsageError(reason)
@@ -215,12 +215,12 @@ def _compare(
     sides: "Sides", sweep: Sweep, pool: Pool, seed: int, journal: Path, until_s: float, *, resume: bool
 ) -> "tuple[Judgement, tuple[Launch, ...], bool]":
     """Check both sides, launch until all is decided, and judge: with every launch, and whether Ctrl-C ended it."""
-    from bench.gate.compare import check, judge, side_by_side
-    from bench.gate.journal import Journal
-    from bench.gate.launch import Bench
-    from bench.records.lines import StoreError
+    from attnbench.bench.gate.compare import check, judge, side_by_side
+    from attnbench.bench.gate.journal import Journal
+    from attnbench.bench.gate.launch import Bench
+    from attnbench.bench.records.lines import StoreError
 
-    sides.enrol(pool)
+    sides.register(pool)
     here = environment_of(pool)
     _refuse_unknown(sides, pool)
     header = _header(sides, sweep, seed, here)
@@ -249,7 +249,7 @@ def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
 
     Of two revisions one may know it: a candidate that doesn't import any more is a finding.
     """
-    from bench.gate.launch import own_paths
+    from attnbench.bench.gate.launch import own_paths
 
     unknown: list[UsageError] = []
     for side in (sides.a, sides.b):
@@ -264,7 +264,7 @@ def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
 
 def _perhaps_revision(name: str) -> str:
     """A hint where the name of an unknown implementation is one that git knows."""
-    from bench.gate.git import RevisionError, repository
+    from attnbench.bench.gate.git import RevisionError, repository
 
     try:
         repository(Path()).commit(name)
@@ -274,9 +274,9 @@ def _perhaps_revision(name: str) -> str:
 
 
 def _header(sides: "Sides", sweep: Sweep, seed: int, here: Environment) -> "Comparing":
-    from bench.gate.launch import PROTOCOL
-    from bench.gate.rule import RULE
-    from bench.records.launch import Comparing
+    from attnbench.bench.gate.launch import PROTOCOL
+    from attnbench.bench.gate.rule import RULE
+    from attnbench.bench.records.launch import Comparing
 
     return Comparing(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

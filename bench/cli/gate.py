@@ -6,8 +6,8 @@ from typing import NoReturn
 
 import click
 
-from bench.cli.judging import Judging, finish, judging_options
-from bench.cli.usage import UsageError
+from attnbench.bench.cli.judging import Judging, finish, judging_options
+from attnbench.bench.cli.usage import UsageError
 
 EXAMPLES = """\b
 Examples:
@@ -46,8 +46,8 @@ def gate(candidate: Path, against: str, folder: Path, judging: Judging, words: l
     """Judge, tell and exit; `words` are the command that repeats it."""
     import msgspec
 
-    from bench.gate.baselines import BaselineError, judge_by, resolve
-    from bench.records.store import StoreError, read_run
+    from attnbench.bench.gate.baselines import BaselineError, judge_by, resolve
+    from attnbench.bench.records.store import StoreError, read_run
 
     try:
         judged = judge_by(read_run(candidate), resolve(against, folder))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.progress import bar
-from bench.cli.usage import UsageError
+from attnbench.bench.cli.progress import bar
+from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from bench.gate.selfcheck import Rate, Trial
+    from attnbench.bench.gate.selfcheck import Rate, Trial
 
 EXAMPLES = """\b
 Examples:
@@ -45,8 +45,8 @@ def command(
     A cell is "found of trials (Wilson's 95% interval)". Exit 0: every promise is kept.
     1: one is not. 2: usage.
     """
-    from bench.gate.selfcheck import planned
-    from bench.scratch import scratch
+    from attnbench.bench.gate.selfcheck import planned
+    from attnbench.bench.workers.scratch import scratch
 
     if min(same, barely, slower) < 0 or not same + barely + slower:
         raise UsageError("--same, --barely and --slower are numbers of trials: 0 or more, and not all 0")
@@ -61,12 +61,12 @@ def _checked(
     path: Path, plan: list[tuple[int, int, bool]], seed: int, markdown: Path | None, *, resume: bool
 ) -> int:
     """Hold the trials, print the tables and the promises; the exit code."""
-    from bench.gate.launch import SideFailed
-    from bench.gate.selfcheck import promises, read_trials, run_trials
-    from bench.records.files import write_whole
-    from bench.records.lines import StoreError
-    from bench.timing.process import pool
-    from bench.timing.status import WorkerFailure
+    from attnbench.bench.gate.launch import SideFailed
+    from attnbench.bench.gate.selfcheck import promises, read_trials, run_trials
+    from attnbench.bench.records.files import write_whole
+    from attnbench.bench.records.lines import StoreError
+    from attnbench.bench.workers.process import pool
+    from attnbench.bench.workers.status import WorkerFailure
 
     try:
         if path.exists() and not resume:
@@ -106,7 +106,7 @@ def _tables(trials: "Sequence[Trial]") -> "Iterator[tuple[str, tuple[str, ...], 
 
 
 def _groups(trials: "Sequence[Trial]") -> "Iterator[tuple[tuple[str, str], list[Trial]]]":
-    from bench.gate.selfcheck import SLOWDOWNS
+    from attnbench.bench.gate.selfcheck import SLOWDOWNS
 
     for percent in SLOWDOWNS:
         for noisy in (False, True):
@@ -116,8 +116,8 @@ def _groups(trials: "Sequence[Trial]") -> "Iterator[tuple[tuple[str, str], list[
 
 
 def _of_gate(trials: "Sequence[Trial]") -> Iterator[str]:
-    from bench.gate.selfcheck import rate
-    from bench.records.verdict import Verdict
+    from attnbench.bench.gate.selfcheck import rate
+    from attnbench.bench.records.verdict import Verdict
 
     for verdict in map(Verdict, GATE[2:6]):
         yield _told(rate([one.verdict is verdict for one in trials]))
@@ -126,7 +126,7 @@ def _of_gate(trials: "Sequence[Trial]") -> Iterator[str]:
 
 
 def _of_others(trials: "Sequence[Trial]") -> Iterator[str]:
-    from bench.gate.selfcheck import rate
+    from attnbench.bench.gate.selfcheck import rate
 
     for name in OTHERS[2:]:
         yield _told(rate([one.others[name] for one in trials]))

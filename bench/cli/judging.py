@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
-from bench.cli.usage import UsageError
+from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from bench.gate.allow import Entry
-    from bench.records.launch import Launch
-    from bench.records.verdict import Judgement, Verdict
+    from attnbench.bench.gate.allow import Entry
+    from attnbench.bench.records.launch import Launch
+    from attnbench.bench.records.verdict import Judgement, Verdict
 
 F = TypeVar("F", bound=Callable[..., Any])
 STDOUT = Path("-")
@@ -83,7 +83,7 @@ _OPTIONS = (
 def _allowed(path: Path | None) -> "tuple[Entry, ...]":
     if path is None:
         return ()
-    from bench.gate.allow import AllowError, read_allow
+    from attnbench.bench.gate.allow import AllowError, read_allow
 
     try:
         return read_allow(path)
@@ -92,7 +92,7 @@ def _allowed(path: Path | None) -> "tuple[Entry, ...]":
 
 
 def _required(text: str | None) -> "tuple[Verdict, ...]":
-    from bench.gate.allow import AllowError, asked
+    from attnbench.bench.gate.allow import AllowError, asked
 
     try:
         return asked(text or "")
@@ -108,7 +108,7 @@ def finish(
     The page draws `launches`; it also goes to `page`, whose path is told last, on stderr.
     0 nothing got worse, 1 something did, 2 an output can't be written, 4 undecided or incomparable.
     """
-    from bench.gate.allow import settled
+    from attnbench.bench.gate.allow import settled
 
     judged = settled(judgement, judging.allowed, judging.required, datetime.now(UTC).date())
     show(judged, judging)
@@ -126,7 +126,7 @@ def show(judged: "Judgement", judging: Judging) -> None:
     """The table and the annotations: on stdout, or on stderr where stdout holds the JSON."""
     from rich.console import Console
 
-    from reports.verdicts import annotations, terminal
+    from attnbench.reports.verdicts import annotations, terminal
 
     stream = sys.stderr if judging.json == STDOUT else sys.stdout
     terminal.render(judged, Console(file=stream, highlight=False, width=_width(stream)))
@@ -140,8 +140,8 @@ def _width(stream: TextIO) -> int | None:
 
 
 def _write(judged: "Judgement", judging: Judging) -> None:
-    from bench.records.files import write_whole
-    from reports.verdicts import junit, machine, markdown
+    from attnbench.bench.records.files import write_whole
+    from attnbench.reports.verdicts import junit, machine, markdown
 
     if judging.json == STDOUT:
         click.echo(machine.render(judged), nl=False)
@@ -158,12 +158,12 @@ def _write(judged: "Judgement", judging: Judging) -> None:
 
 
 def _write_pages(judged: "Judgement", launches: "Sequence[Launch]", paths: tuple[Path | None, ...]) -> None:
-    from bench.records.files import write_whole
+    from attnbench.bench.records.files import write_whole
 
     wanted = [path for path in paths if path]
     if not wanted:
         return
-    from reports.verdicts import page
+    from attnbench.reports.verdicts import page
 
     text = page.render(judged, launches)
     for path in wanted:

@@ -2,12 +2,12 @@
 
 import click
 
-from bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, session
-from bench.cli.usage import UsageError
-from bench.sweeps import Sweep
-from bench.timing.answers import Description, Unusable
-from bench.timing.process import pool
-from impls.contract import EVERYTHING, Case, CaseError, parse_case
+from attnbench.bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, session
+from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.sweeps import Sweep
+from attnbench.bench.workers.answers import Description, Unusable
+from attnbench.bench.workers.process import pool
+from attnbench.impls.contract import EVERYTHING, Case, CaseError, parse_case
 
 EXAMPLES = """\b
 Examples:
@@ -46,7 +46,7 @@ def command(
 
 def _matrix(names: tuple[str, ...], form: str) -> str:
     """The feature matrix in `form`; it is the same on every machine, so that no device is asked for."""
-    from bench.features import as_json, as_markdown, as_table
+    from attnbench.bench.registry.features import as_json, as_markdown, as_table
 
     with pool("cpu", SET_UP_TIMEOUT_S) as workers:
         rows = workers.oracle.ask("features", names)

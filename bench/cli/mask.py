@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from bench.sweeps.build import cases_of
-from bench.sweeps.errors import SweepError
-from impls.contract import Case, CaseError, parse_case, parse_mask
+from attnbench.bench.sweeps.build import cases_of
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.impls.contract import Case, CaseError, parse_case, parse_mask
 
 FORMATS = (".png", ".svg", ".html")
 LENGTH = "24"
@@ -32,7 +32,7 @@ def command(
     spec: str, q_len: str | None, kv_len: str | None, batch: str | None, layout: str, out: Path | None
 ) -> None:
     """Draw the mask SPEC (causal, window:LEFT:RIGHT, ...; or a whole case id) in the terminal or into a file."""
-    from bench.sweeps import picture
+    from attnbench.bench.sweeps import picture
 
     case = _case(spec, {"q_len": q_len, "kv_len": kv_len, "batch": batch}, layout)
     try:
@@ -63,7 +63,7 @@ def command(
 
 def _case(spec: str, shape: dict[str, str | None], layout: str) -> Case:
     """The case to draw; click.UsageError says what is wrong."""
-    from bench.sweeps.axes import AXES
+    from attnbench.bench.sweeps.axes import AXES
 
     try:
         if "-" in spec:

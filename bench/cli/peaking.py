@@ -1,8 +1,8 @@
 """The peaks of the device, for those who refuse times that can't be true."""
 
-from bench.records.schema import Environment, Peaks
-from bench.sweeps import Sweep
-from bench.timing.process import Pool
+from attnbench.bench.records.schema import Environment, Peaks
+from attnbench.bench.sweeps import Sweep
+from attnbench.bench.workers.process import Pool
 
 
 class Peaking:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from bench.cli.usage import UsageError
+from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from bench.records.schema import Run
-    from bench.records.verdict import Judgement
+    from attnbench.bench.records.schema import Run
+    from attnbench.bench.records.verdict import Judgement
 
 FORMATS = ("html", "md", "json", "csv", "index")
 
@@ -81,14 +81,14 @@ def _judged(runs: list["Run"], baseline: Path | None) -> "list[Judgement]":
     """A judgement of each run by the baseline; none without one."""
     if baseline is None:
         return []
-    from bench.gate.stored import judge
+    from attnbench.bench.gate.stored import judge
 
     before = _read(baseline)
     return [judge(run, before) for run in runs]
 
 
 def _index(paths: tuple[Path, ...]) -> Path:
-    from reports.index import write_index
+    from attnbench.reports.index import write_index
 
     if len(paths) != 1 or not paths[0].is_dir():
         _refuse(f"--format index takes one folder of runs, not {' '.join(map(str, paths))}")
@@ -96,7 +96,7 @@ def _index(paths: tuple[Path, ...]) -> Path:
 
 
 def _read(path: Path) -> "Run":
-    from bench.records.store import StoreError, read_run
+    from attnbench.bench.records.store import StoreError, read_run
 
     try:
         run = read_run(path)
@@ -114,8 +114,8 @@ def _beside(run: Path) -> Path:
 def _write_html(
     runs: list["Run"], target: Path, against: "list[Judgement]", reference: str | None, codegen: Path | None
 ) -> None:
-    from reports.html import write_report
-    from reports.machine_code import read_facts
+    from attnbench.reports.html import write_report
+    from attnbench.reports.machine_code import read_facts
 
     try:
         facts = read_facts(codegen) if codegen else ()
@@ -125,7 +125,7 @@ def _write_html(
 
 
 def _text(runs: list["Run"], against: "list[Judgement]", form: str, reference: str | None) -> str:
-    from reports import markdown, tables
+    from attnbench.reports import markdown, tables
 
     if form == "csv":
         return tables.to_csv(runs)

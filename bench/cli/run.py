@@ -6,9 +6,10 @@ from time import perf_counter
 
 import click
 
-from bench.agreement.families import FAMILIES
-from bench.cli.peaking import Peaking
-from bench.cli.session import (
+from attnbench.bench.agreement.families import FAMILIES
+from attnbench.bench.case_run import Settings
+from attnbench.bench.cli.peaking import Peaking
+from attnbench.bench.cli.session import (
     Session,
     common_options,
     exit_code,
@@ -16,18 +17,17 @@ from bench.cli.session import (
     session,
     verdict_lines,
 )
-from bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
-from bench.cli.sweep_options import case_option, chosen_cases
-from bench.cli.usage import UsageError
-from bench.life import Settings
-from bench.records.schema import Run
-from bench.records.store import RunWriter, StoreError, read_run, run_file
-from bench.refine import refine
-from bench.run import run_sweep
-from bench.spent import Spent, since_start_s
-from bench.sweeps import Sweep
-from bench.timing.process import start_server
-from bench.timing.rounds import Effort
+from attnbench.bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
+from attnbench.bench.cli.sweep_options import case_option, chosen_cases
+from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.phase_times import PhaseTimes, since_start_s
+from attnbench.bench.records.schema import Run
+from attnbench.bench.records.store import RunWriter, StoreError, read_run, run_file
+from attnbench.bench.refine import refine
+from attnbench.bench.run import run_sweep
+from attnbench.bench.sweeps import Sweep
+from attnbench.bench.timing.rounds import Effort
+from attnbench.bench.workers.process import start_server
 
 EXAMPLES = """\b
 Examples:
@@ -75,7 +75,7 @@ def command(
     folder = Path(out or f"runs/{datetime.now():%Y%m%d-%H%M%S}-{sweep.name}")  # noqa: DTZ005 - a name for its user
     until_s = started + seconds_of(time_budget) if time_budget else None
     effort = Effort(interval=interval / 100, budget_s=budget_s)
-    spent = Spent()
+    spent = PhaseTimes()
     start_server()
     _load_reports()
     if resume and not run_file(folder).exists():
@@ -95,8 +95,8 @@ def command(
 
 def _load_reports() -> None:
     """Import what the end of a run needs while the fork server imports torch."""
-    import reports.html
-    import reports.terminal  # noqa: F401 - imported for its effect, as is reports.html
+    import attnbench.reports.html
+    import attnbench.reports.terminal  # noqa: F401 - imported for its effect, as is reports.html
 
 
 def _run(
@@ -104,7 +104,7 @@ def _run(
     sweep: Sweep,
     folder: Path,
     settings: Settings,
-    spent: Spent,
+    spent: PhaseTimes,
     *,
     resume: bool,
     until_s: float | None,
@@ -136,7 +136,7 @@ def _run(
 
 
 def _refined(
-    here: Session, writer: RunWriter, settings: Settings, spent: Spent, until_s: float, stop: list[int]
+    here: Session, writer: RunWriter, settings: Settings, spent: PhaseTimes, until_s: float, stop: list[int]
 ) -> bool:
     """Spend what is left of the time budget on the cases that need it; True where Ctrl-C ended it."""
     click.echo("refining the widest intervals and the closest contests until the time is spent", err=True)
@@ -146,12 +146,12 @@ def _refined(
     return bool(stop)
 
 
-def _show(run: Run, folder: Path, reference: str | None, spent: Spent) -> None:
+def _show(run: Run, folder: Path, reference: str | None, spent: PhaseTimes) -> None:
     """The table, what is wrong, where the time went, and the path of the report last."""
     from rich.console import Console
 
-    from reports.html import write_report
-    from reports.terminal import render_run
+    from attnbench.reports.html import write_report
+    from attnbench.reports.terminal import render_run
 
     device = run.header.environment.device
     console = Console(highlight=False)

@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 
 import click
 
-from bench.cli.progress import bar
-from bench.cli.sweep_options import sweep_options
-from bench.cli.usage import UsageError
-from bench.records.environment import environment
-from bench.records.schema import Environment, Header, Peaks, Record, Status
-from bench.sweeps import Sweep
-from bench.timing.answers import Description, Unusable
-from bench.timing.process import Pool, Worker, pool
-from bench.timing.status import WorkerFailure
-from impls.contract import ANY_DEVICE
+from attnbench.bench.cli.progress import bar
+from attnbench.bench.cli.sweep_options import sweep_options
+from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.records.environment import environment
+from attnbench.bench.records.schema import Environment, Header, Peaks, Record, Status
+from attnbench.bench.sweeps import Sweep
+from attnbench.bench.workers.answers import Description, Unusable
+from attnbench.bench.workers.process import Pool, Worker, pool
+from attnbench.bench.workers.status import WorkerFailure
+from attnbench.impls.contract import ANY_DEVICE
 
 DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."
 SET_UP_TIMEOUT_S = 120.0
@@ -145,7 +145,7 @@ def told(record: Record) -> str:
     """One line about a record."""
     line = f"{record.case.id}  {record.implementation}  {record.status}"
     if record.measurement is not None:
-        from reports.units import show
+        from attnbench.reports.units import show
 
         line += f"  {show(record.measurement.median_ns, 'time')}"
     return line + (f"  {record.reason}" if record.reason else "")

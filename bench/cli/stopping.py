@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 import click
 
-from bench.cli.usage import UsageError
+from attnbench.bench.cli.usage import UsageError
 
 EXIT_INTERRUPTED = 130
 
 
 def seconds_of(text: str) -> float:
     """``--time-budget`` in seconds; raises UsageError."""
-    from bench.sweeps.limits import seconds
+    from attnbench.bench.sweeps.limits import seconds
 
     try:
         return seconds(text)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.sweep_options import chosen_sweep, override
-from impls.contract import ANY_DEVICE
+from attnbench.bench.cli.sweep_options import chosen_sweep, override
+from attnbench.impls.contract import ANY_DEVICE
 
 if TYPE_CHECKING:
-    from bench.records.schema import Peaks
-    from bench.sweeps import Sweep
-    from bench.sweeps.estimate import Estimate
+    from attnbench.bench.records.schema import Peaks
+    from attnbench.bench.sweeps import Sweep
+    from attnbench.bench.sweeps.estimate import Estimate
 
 EXAMPLES = """\b
 Examples:
@@ -70,12 +70,12 @@ def command(
 
 def _plan(sweep: "Sweep", names: Sequence[str], device: str) -> Plan:
     """Measure (or remember) this device's peaks and count who can do each case."""
-    from bench.records.environment import environment
-    from bench.records.peaks import published_for
-    from bench.sweeps.estimate import estimate, total_s
-    from bench.timing.machine import torch_facts
-    from bench.timing.peaks import measured_peaks
-    from impls.registry import UnknownImplementation, catalogue, find, why_unavailable
+    from attnbench.bench.records.environment import environment
+    from attnbench.bench.records.peaks import published_for
+    from attnbench.bench.registry.catalogue import UnknownImplementation, catalogue, find, why_unavailable
+    from attnbench.bench.sweeps.estimate import estimate, total_s
+    from attnbench.bench.timing.machine import torch_facts
+    from attnbench.bench.timing.peaks import measured_peaks
 
     wanted = tuple(names) or sweep.implementations
     try:
@@ -98,8 +98,8 @@ def _table(sweep: "Sweep", plan: Plan | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.sweeps.limits import human_bytes
-    from impls.contract import cost
+    from attnbench.bench.sweeps.limits import human_bytes
+    from attnbench.impls.contract import cost
 
     table = Table(title=f"{sweep.name}: {sweep.description}" if sweep.description else sweep.name, box=None)
     table.add_column("case", overflow="fold", no_wrap=False)
@@ -119,7 +119,7 @@ def _table(sweep: "Sweep", plan: Plan | None) -> None:
 
 
 def _sum_up(plan: Plan) -> None:
-    from bench.sweeps.estimate import METHOD
+    from attnbench.bench.sweeps.estimate import METHOD
 
     rates = ", ".join(f"{dtype} {rate / 1e9:.3g} GFLOP/s" for dtype, rate in plan.peaks.flops_per_s.items())
     click.echo(f"{plan.peaks.device}: {rates}, {plan.peaks.bytes_per_s / 1e9:.3g} GB/s, {plan.peaks.source}")
@@ -132,8 +132,8 @@ def _sum_up(plan: Plan) -> None:
 
 def _machine(sweep: "Sweep", plan: Plan | None) -> dict[str, Any]:
     """The same, as plain values; times in seconds, sizes in bytes."""
-    from bench.sweeps.estimate import METHOD
-    from impls.contract import cost
+    from attnbench.bench.sweeps.estimate import METHOD
+    from attnbench.impls.contract import cost
 
     cases: list[dict[str, Any]] = []
     for index, case in enumerate(sweep.cases):

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 import click
 
-from bench.sweeps import FROM_OPTIONS, Sweep, SweepError, load_sweep, override_options, sweep_names
-from impls.contract import CaseError, parse_case
+from attnbench.bench.sweeps import FROM_OPTIONS, Sweep, SweepError, load_sweep, override_options, sweep_names
+from attnbench.impls.contract import CaseError, parse_case
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.codegen.facts import Facts
+from attnbench.bench.codegen.facts import Facts
 
 FOLDER = Path(__file__).parent / "baselines"
 SCHEMA = 1

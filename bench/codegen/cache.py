@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.codegen.binary import Binary
+from attnbench.bench.codegen.binary import Binary
 
 FORMAT = 2
 """Part of every key: raise it when `Binary` changes."""

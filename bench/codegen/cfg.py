@@ -11,7 +11,7 @@ from functools import cached_property
 
 import networkx as nx
 
-from bench.codegen.sass import Instruction, Listing, ListingError
+from attnbench.bench.codegen.sass import Instruction, Listing, ListingError
 
 ENDS = frozenset({"EXIT", "RET", "KILL"})
 """Leave the kernel, or a routine that ptxas called."""

@@ -9,7 +9,7 @@ transcendentals and other conversions; LSU runs loads, stores and shuffles.
 
 from functools import cache
 
-from bench.codegen.sass import Instruction
+from attnbench.bench.codegen.sass import Instruction
 
 PIPES = {
     "tensor": "tensor",

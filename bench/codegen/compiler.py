@@ -11,11 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.codegen import cache
-from bench.codegen.binary import Binary, advisories, disassemble, resources
-from bench.codegen.recipe import DIVISIBILITY, Recipe, RecipeError
-from bench.codegen.target import KIB, WARP, find
-from impls.loading import UserFileError, load_module
+from attnbench.bench.codegen import cache
+from attnbench.bench.codegen.binary import Binary, advisories, disassemble, resources
+from attnbench.bench.codegen.recipe import DIVISIBILITY, Recipe, RecipeError
+from attnbench.bench.codegen.target import KIB, WARP, find
+from attnbench.bench.registry.loading import UserFileError, load_module
 
 RESERVED_CAPABILITY = 100
 """From here on ptxas lists the reserved KiB of shared memory as the kernel's own."""

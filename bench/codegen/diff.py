@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.codegen.facts import Facts
+from attnbench.bench.codegen.facts import Facts
 
 
 class DiffError(ValueError):

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.codegen import cfg, sass
-from bench.codegen.classes import PIPES, classify
-from bench.codegen.exposure import issue_cycles
-from bench.codegen.loops import WorkLoop, main_loops
-from bench.codegen.recipe import Recipe
-from bench.codegen.target import Target, find
+from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen.classes import PIPES, classify
+from attnbench.bench.codegen.exposure import issue_cycles
+from attnbench.bench.codegen.loops import WorkLoop, main_loops
+from attnbench.bench.codegen.recipe import Recipe
+from attnbench.bench.codegen.target import Target, find
 
 SIGNS = {"spill": "SPILL", "wait": "WAIT", "barrier": "BARRIER", "tensor": "PRODUCT", "async copy": "COPY"}
 """What is pointed out."""
@@ -31,7 +31,7 @@ class Line:
 
 def explain(recipe: Recipe, keep: bool = True) -> list[str]:
     """The annotated main loops of a recipe, as lines of text. Compiles: run it in a worker."""
-    from bench.codegen.compiler import compile_recipe
+    from attnbench.bench.codegen.compiler import compile_recipe
 
     binary = compile_recipe(recipe, keep=keep)
     works = main_loops(cfg.graph(sass.parse(binary.listing)), binary.warps)

@@ -9,9 +9,9 @@ covers the beginning of the next. Another CTA's or warp group's products are not
 
 import re
 
-from bench.codegen.classes import PIPES, SOFTMAX, classify
-from bench.codegen.sass import Instruction
-from bench.codegen.target import WARP, Target
+from attnbench.bench.codegen.classes import PIPES, SOFTMAX, classify
+from attnbench.bench.codegen.sass import Instruction
+from attnbench.bench.codegen.target import WARP, Target
 
 SEVERAL = 2
 """More products a turn than these, and a wait for each, are no schedule that anyone writes."""

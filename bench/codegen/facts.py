@@ -4,16 +4,16 @@ from typing import Any
 
 import msgspec
 
-from bench.codegen import cfg, sass
-from bench.codegen.binary import Binary
-from bench.codegen.classes import classify
-from bench.codegen.exposure import exposed_share, serialised
-from bench.codegen.loops import WorkLoop, main_loops
-from bench.codegen.occupancy import Demand, occupancy
-from bench.codegen.pipes import pipe_cycles
-from bench.codegen.recipe import Recipe
-from bench.codegen.target import find
-from bench.codegen.tensor import UNIT_MACS, tensor_class
+from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen.binary import Binary
+from attnbench.bench.codegen.classes import classify
+from attnbench.bench.codegen.exposure import exposed_share, serialised
+from attnbench.bench.codegen.loops import WorkLoop, main_loops
+from attnbench.bench.codegen.occupancy import Demand, occupancy
+from attnbench.bench.codegen.pipes import pipe_cycles
+from attnbench.bench.codegen.recipe import Recipe
+from attnbench.bench.codegen.target import find
+from attnbench.bench.codegen.tensor import UNIT_MACS, tensor_class
 
 
 class LoopFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.codegen.facts import Facts
+from attnbench.bench.codegen.facts import Facts
 
 RATIO_WARNS = 1.05
 RATIO_FAILS = 1.10

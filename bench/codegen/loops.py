@@ -10,11 +10,11 @@ from functools import cached_property
 
 import networkx as nx
 
-from bench.codegen.cfg import Graph, Loop
-from bench.codegen.classes import classify
-from bench.codegen.sass import Instruction
-from bench.codegen.target import WARP
-from bench.codegen.tensor import cta_macs, is_tensor, tensor_class, warp_macs
+from attnbench.bench.codegen.cfg import Graph, Loop
+from attnbench.bench.codegen.classes import classify
+from attnbench.bench.codegen.sass import Instruction
+from attnbench.bench.codegen.target import WARP
+from attnbench.bench.codegen.tensor import cta_macs, is_tensor, tensor_class, warp_macs
 
 WORK = 16
 """A loop with fewer instructions and no product waits, allocates or clears; it is not the work."""

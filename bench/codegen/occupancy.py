@@ -6,7 +6,7 @@ memory, which it doesn't know, is limited by its columns (PTX ISA, "Tensor Memor
 
 from dataclasses import dataclass
 
-from bench.codegen.target import WARP, Target
+from attnbench.bench.codegen.target import WARP, Target
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ bound from below for one CTA alone. Shared memory delivers 32 banks of 4 bytes a
 (CUDA Programming Guide, "Shared Memory").
 """
 
-from bench.codegen.classes import PIPES, classify
-from bench.codegen.exposure import issue_cycles
-from bench.codegen.loops import WorkLoop
-from bench.codegen.sass import Instruction
-from bench.codegen.target import WARP, Target
+from attnbench.bench.codegen.classes import PIPES, classify
+from attnbench.bench.codegen.exposure import issue_cycles
+from attnbench.bench.codegen.loops import WorkLoop
+from attnbench.bench.codegen.sass import Instruction
+from attnbench.bench.codegen.target import WARP, Target
 
 BANK_BYTES = 128
 """Bytes of shared memory that one clock moves."""

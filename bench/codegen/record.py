@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.codegen.recipe import Recipe, RecipeError
+from attnbench.bench.codegen.recipe import Recipe, RecipeError
 
 LAUNCH = frozenset({"grid", "warmup"})
 """What a launch is given besides the kernel's arguments and the compiler's options."""
@@ -22,7 +22,7 @@ def record(place: str, function: str, targets: Sequence[str]) -> list[Recipe]:
     Raises:
         RecipeError: the function is missing, fails, or launches nothing.
     """
-    from bench.codegen.compiler import load_file
+    from attnbench.bench.codegen.compiler import load_file
 
     module = load_file(Path(place))
     called = getattr(module, function, None)

@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.codegen.facts import Facts
-from bench.codegen.gate import Finding, Level
-from bench.records.marks import marks_of
+from attnbench.bench.codegen.facts import Facts
+from attnbench.bench.codegen.gate import Finding, Level
+from attnbench.bench.records.marks import marks_of
 
 COLOURS = {Level.FAIL: "red", Level.WARN: "yellow", Level.NOTE: "cyan"}
 RESOURCES = (

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.codegen.recipe import Recipe, RecipeError
-from bench.codegen.record import record
-from bench.codegen.workers import in_worker
+from attnbench.bench.codegen.recipe import Recipe, RecipeError
+from attnbench.bench.codegen.record import record
+from attnbench.bench.codegen.workers import in_worker
 
-PROJECT = {"triton_fused": "impls.triton_kernels.build"}
+PROJECT = {"triton_fused": "attnbench.impls.triton_kernels.build"}
 """Our implementations with Triton kernels, and the module whose ``builds(target, …)`` lists what they ship."""
 OWN = frozenset({"signature", "divisible", "constants", "options", "variants"})
 VARIANT = frozenset({"name", "targets", "constants", "options", "signature"})

@@ -11,9 +11,9 @@ import re
 
 import networkx as nx
 
-from bench.codegen.cfg import Graph
-from bench.codegen.classes import classify
-from bench.codegen.sass import Instruction
+from attnbench.bench.codegen.cfg import Graph
+from attnbench.bench.codegen.classes import classify
+from attnbench.bench.codegen.sass import Instruction
 
 UNIT_MACS = 2048
 """Multiply-adds of one ``HMMA.16816``; the unit of the ratio."""

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from bench.codegen.binary import ToolError
-from bench.codegen.facts import Facts, analyse, failed
-from bench.codegen.recipe import Recipe, RecipeError
-from bench.codegen.sass import ListingError
+from attnbench.bench.codegen.binary import ToolError
+from attnbench.bench.codegen.facts import Facts, analyse, failed
+from attnbench.bench.codegen.recipe import Recipe, RecipeError
+from attnbench.bench.codegen.sass import ListingError
 
 Result = TypeVar("Result")
 
@@ -50,7 +50,7 @@ def examine(recipe: Recipe, keep: bool = True) -> Facts:
     """Compile and analyse, here."""
     from triton.errors import TritonError
 
-    from bench.codegen.compiler import compile_recipe
+    from attnbench.bench.codegen.compiler import compile_recipe
 
     try:
         return analyse(recipe, compile_recipe(recipe, keep=keep))

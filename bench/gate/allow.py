@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
+from attnbench.bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
 
 ASKABLE = ("new", "missing")
 NEEDED = ("case", "implementation", "about", "reason", "expires")

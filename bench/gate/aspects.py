@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.records.schema import Agreement, Comparison, Record
-from bench.records.verdict import About, Finding, Verdict
+from attnbench.bench.records.schema import Agreement, Comparison, Record
+from attnbench.bench.records.verdict import About, Finding, Verdict
 
 ERROR_GREW = 2.0
 """An error that grew beyond this is told; roundings in another order move it by far less."""

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench.gate.stored import differences, judge
-from bench.records.schema import Run, Status
-from bench.records.store import RUN_FILE, read_run, run_file, write_run
-from bench.records.verdict import Judgement
-from reports.text import visible
+from attnbench.bench.gate.stored import differences, judge
+from attnbench.bench.records.schema import Run, Status
+from attnbench.bench.records.store import RUN_FILE, read_run, run_file, write_run
+from attnbench.bench.records.verdict import Judgement
+from attnbench.reports.text import visible
 
 FOLDER = Path("baselines")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -6,18 +6,18 @@ from shlex import join
 
 import msgspec
 
-from bench.gate.aspects import accuracy, memory
-from bench.gate.endings import ending
-from bench.gate.launch import Bench, Contender, launch, own_paths
-from bench.gate.side_by_side import Keeping, SideBySide
-from bench.life import Settings
-from bench.records.launch import Side
-from bench.records.schema import Record, Status
-from bench.records.verdict import ABSENT, Finding, Judgement, Verdict, worst_first
-from bench.run import run_case
-from bench.timing.process import Pool
-from bench.timing.rounds import Effort
-from impls.contract import Case
+from attnbench.bench.case_run import Settings
+from attnbench.bench.gate.aspects import accuracy, memory
+from attnbench.bench.gate.endings import ending
+from attnbench.bench.gate.launch import Bench, Contender, launch, own_paths
+from attnbench.bench.gate.side_by_side import Keeping, SideBySide
+from attnbench.bench.records.launch import Side
+from attnbench.bench.records.schema import Record, Status
+from attnbench.bench.records.verdict import ABSENT, Finding, Judgement, Verdict, worst_first
+from attnbench.bench.run import run_case
+from attnbench.bench.timing.rounds import Effort
+from attnbench.bench.workers.process import Pool
+from attnbench.impls.contract import Case
 
 ONE_SAMPLE = Effort(budget_s=0.0, at_least=1, at_most=1)
 """Each side is sampled once when it is checked: for its memory, and for rates that can't be true."""
@@ -37,10 +37,10 @@ class Sides:
     words: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
-    def enrol(self, pool: Pool) -> None:
+    def register(self, pool: Pool) -> None:
         """Make the workers that check both sides."""
         for side in (self.a, self.b):
-            pool.enrol(side.label, side.name, side.setting)
+            pool.register(side.label, side.name, side.setting)
 
 
 Pairs = dict[str, tuple[Record, Record]]

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bench.gate.bounds import RULE, SAME, Numbers, Rule, location, look
-from bench.gate.decision import Decision, because, checked, conclude, estimate, worded
-from bench.gate.signs import holm, sign_flip_bound, sign_flip_p
-from bench.records.verdict import Verdict
+from attnbench.bench.gate.bounds import RULE, SAME, Numbers, Rule, location, look
+from attnbench.bench.gate.decision import Decision, because, checked, conclude, estimate, worded
+from attnbench.bench.gate.signs import holm, sign_flip_bound, sign_flip_p
+from attnbench.bench.records.verdict import Verdict
 
 SHARES = {12: 0.5, 16: 0.25, 20: 0.125, 24: 0.125}
 """What each look at fresh launches may spend of `Rule.alpha`: 12 launches have no p below 1 in 4096."""

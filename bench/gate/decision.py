@@ -6,8 +6,20 @@ from math import exp, inf, isfinite
 
 import numpy as np
 
-from bench.gate.bounds import FASTER, OPEN, RULE, SAME, SLOWER, Numbers, Rule, beyond, bounds, decided, location
-from bench.records.verdict import Verdict
+from attnbench.bench.gate.bounds import (
+    FASTER,
+    OPEN,
+    RULE,
+    SAME,
+    SLOWER,
+    Numbers,
+    Rule,
+    beyond,
+    bounds,
+    decided,
+    location,
+)
+from attnbench.bench.records.verdict import Verdict
 
 VERDICTS = {
     OPEN: Verdict.UNDECIDED,

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from bench.gate.aspects import finding
-from bench.records.schema import Record, Status
-from bench.records.verdict import About, Finding, Verdict
+from attnbench.bench.gate.aspects import finding
+from attnbench.bench.records.schema import Record, Status
+from attnbench.bench.records.verdict import About, Finding, Verdict
 
 REFUSED = frozenset({Status.UNSUPPORTED, Status.UNAVAILABLE})
 

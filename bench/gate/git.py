@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.reaper import git_environment
+from attnbench.bench.workers.reaper import git_environment
 
 NEAREST = 3
 

@@ -10,8 +10,8 @@ from typing import Self
 
 import msgspec
 
-from bench.records.launch import JOURNAL_SCHEMA, Comparing, Launch, Phase
-from bench.records.lines import LineWriter, StoreError
+from attnbench.bench.records.launch import JOURNAL_SCHEMA, Comparing, Launch, Phase
+from attnbench.bench.records.lines import LineWriter, StoreError
 
 ELSEWHERE = "give another --out"
 SAME = ("a", "b", "cases", "seed", "rule")

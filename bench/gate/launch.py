@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from time import sleep
 from typing import Any
 
-from bench.records.launch import Launch, Phase
-from bench.records.schema import Comparison
-from bench.timing.answers import OpenAnswer
-from bench.timing.conditions import Watch, usable_cpus
-from bench.timing.process import Pool
-from bench.timing.rounds import QUIET_S
-from bench.timing.setting import PLAIN, Setting
-from bench.timing.status import WorkerFailure
-from impls.contract import Case
+from attnbench.bench.records.launch import Launch, Phase
+from attnbench.bench.records.schema import Comparison
+from attnbench.bench.timing.conditions import Watch, usable_cpus
+from attnbench.bench.timing.rounds import QUIET_S
+from attnbench.bench.workers.answers import OpenAnswer
+from attnbench.bench.workers.process import Pool
+from attnbench.bench.workers.setting import PLAIN, Setting
+from attnbench.bench.workers.status import WorkerFailure
+from attnbench.impls.contract import Case
 
 LAUNCH_S = 1.0
 """About what the calls of a launch may take; slow calls get fewer rounds, never fewer than the least."""

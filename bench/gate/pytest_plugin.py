@@ -19,11 +19,11 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from bench.gate.allow import Entry
-    from bench.gate.baselines import Baseline
-    from bench.gate.session_run import Kept
-    from bench.records.schema import Environment, Record, Run
-    from bench.records.verdict import Finding, Judgement, Verdict
+    from attnbench.bench.gate.allow import Entry
+    from attnbench.bench.gate.baselines import Baseline
+    from attnbench.bench.gate.session_run import Kept
+    from attnbench.bench.records.schema import Environment, Record, Run
+    from attnbench.bench.records.verdict import Finding, Judgement, Verdict
 
 LOG_WIDTH = 180
 LEAST_WIDTH = 100
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def kept(request: pytest.FixtureRequest) -> Kept:
     """What a benchmark keeps of its case, for the gate."""
-    from bench.gate.session_run import Kept
+    from attnbench.bench.gate.session_run import Kept
 
     return Kept(
         device=request.config.getoption("--device"), wanted=request.config.pluginmanager.hasplugin("attnbench-gate")
@@ -74,8 +74,8 @@ class Gate:
         self.allowed, self.required = self._options()
 
     def _against(self) -> Run | Baseline | None:
-        from bench.gate.baselines import BaselineError, resolve
-        from bench.records.store import StoreError
+        from attnbench.bench.gate.baselines import BaselineError, resolve
+        from attnbench.bench.records.store import StoreError
 
         name = self.config.getoption("--bench-gate")
         try:
@@ -84,7 +84,7 @@ class Gate:
             raise pytest.UsageError(f"--bench-gate: {error}; --bench-gate-save DIR makes a run") from error
 
     def _options(self) -> tuple[tuple[Entry, ...], tuple[Verdict, ...]]:
-        from bench.gate.allow import AllowError, asked, read_allow
+        from attnbench.bench.gate.allow import AllowError, asked, read_allow
 
         path = self.config.getoption("--bench-gate-allow")
         try:
@@ -100,7 +100,7 @@ class Gate:
         report = yield
         known: dict[str, Any] = getattr(item, "funcargs", {})
         if report.when == "call" and {"implementation", "case", "benchmark", "kept"} <= known.keys():
-            from bench.gate.session_run import record
+            from attnbench.bench.gate.session_run import record
 
             made = record(
                 known["case"],
@@ -114,7 +114,7 @@ class Gate:
 
     def run(self) -> Run:
         """This session as a run."""
-        from bench.gate.session_run import session_run
+        from attnbench.bench.gate.session_run import session_run
 
         return session_run(list(self.records.values()), self.machine, join(["pytest", *self._arguments()]))
 
@@ -124,8 +124,8 @@ class Gate:
     def judgement(self) -> Judgement | None:
         """The verdict over the session, made once; None where it is only kept."""
         if self._judged is None and self.against is not None:
-            from bench.gate.allow import settled
-            from bench.gate.baselines import judge_by
+            from attnbench.bench.gate.allow import settled
+            from attnbench.bench.gate.baselines import judge_by
 
             judged = judge_by(self.run(), self.against)
             self._judged = settled(judged, self.allowed, self.required, datetime.now(UTC).date())
@@ -158,7 +158,7 @@ class Gate:
             return
         from rich.console import Console
 
-        from reports.verdicts import terminal
+        from attnbench.reports.verdicts import terminal
 
         text = io.StringIO()
         width = max(get_terminal_size((LOG_WIDTH, 24)).columns, LEAST_WIDTH)
@@ -183,7 +183,7 @@ class Gate:
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the judgement into pytest-benchmark's JSON, as its top-level ``gate``."""
-        from reports.verdicts import machine
+        from attnbench.reports.verdicts import machine
 
         judged = self.judgement()
         if judged is not None:
@@ -191,8 +191,8 @@ class Gate:
 
 
 def _machine(device: str) -> Environment:
-    from bench.records.environment import environment
-    from bench.timing.machine import DeviceError, torch_facts
+    from attnbench.bench.records.environment import environment
+    from attnbench.bench.timing.machine import DeviceError, torch_facts
 
     try:
         return environment(device, torch_facts(device))
@@ -210,7 +210,7 @@ def _refuse_untimed(config: pytest.Config) -> None:
 
 
 def _free_folder(name: str | None) -> Path | None:
-    from bench.records.store import run_file
+    from attnbench.bench.records.store import run_file
 
     if name and run_file(Path(name)).is_file():
         raise pytest.UsageError(f"--bench-gate-save {name}: there is a run already; give another folder")
@@ -218,13 +218,13 @@ def _free_folder(name: str | None) -> Path | None:
 
 
 def _save(run: Run, folder: Path) -> None:
-    from bench.records.store import write_run
+    from attnbench.bench.records.store import write_run
 
     write_run(run, folder)
 
 
 def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Any:
-    from bench.gate.session_run import Ending
+    from attnbench.bench.gate.session_run import Ending
 
     if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
         return Ending("skipped", report.longrepr[2].removeprefix("Skipped: "))
@@ -234,7 +234,7 @@ def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Any:
 
 
 def _kind(finding: Finding, *, failing: bool) -> str:
-    from bench.records.verdict import OPEN
+    from attnbench.bench.records.verdict import OPEN
 
     if failing:
         return "failure"
@@ -246,7 +246,7 @@ def _nodeid(finding: Finding) -> str:
 
 
 def _words(finding: Finding) -> str:
-    from reports.verdicts.words import sentence
+    from attnbench.reports.verdicts.words import sentence
 
     return sentence(finding) + (f"\nrepeat: {finding.repeat}" if finding.repeat else "")
 

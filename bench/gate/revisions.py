@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psutil
 
-from bench.gate.git import Repository, RevisionError, repository
-from bench.reaper import WORKTREES, clear, remove_worktree
-from bench.records.launch import Side
-from bench.scratch import LOCK, ownerless, scratch
-from bench.timing.setting import PLAIN, Setting
-from impls.loading import is_user_file
+from attnbench.bench.gate.git import Repository, RevisionError, repository
+from attnbench.bench.records.launch import Side
+from attnbench.bench.registry.loading import is_user_file
+from attnbench.bench.workers.reaper import WORKTREES, clear, remove_worktree
+from attnbench.bench.workers.scratch import LOCK, ownerless, scratch
+from attnbench.bench.workers.setting import PLAIN, Setting
 
 AS_IT_IS = frozenset({"WORKTREE", "."})
 """Names of the working tree as it is, where a revision is expected."""

@@ -9,11 +9,11 @@ A sweep: six launches of each case, `confirm` with fresh ones for those that are
 `flagged`, `decide` for the others; `alarmed` and `shifted_together` over all.
 """
 
-from bench.gate.bounds import RULE, Rule
-from bench.gate.confirmation import CONFIRMING, confirm
-from bench.gate.decision import Decision, decide, estimate, flagged
-from bench.gate.sentinel import alarmed, shifted_together
-from bench.gate.signs import holm, sign_flip_p
+from attnbench.bench.gate.bounds import RULE, Rule
+from attnbench.bench.gate.confirmation import CONFIRMING, confirm
+from attnbench.bench.gate.decision import Decision, decide, estimate, flagged
+from attnbench.bench.gate.sentinel import alarmed, shifted_together
+from attnbench.bench.gate.signs import holm, sign_flip_p
 
 __all__ = [
     "CONFIRMING",

@@ -18,14 +18,14 @@ from time import perf_counter
 import msgspec
 from scipy.stats import binomtest
 
-from bench.gate.launch import Bench, Contender, launch, pinned
-from bench.gate.side_by_side import SideBySide
-from bench.records.lines import LineWriter, StoreError
-from bench.records.schema import Kept
-from bench.records.verdict import Verdict
-from bench.timing.conditions import usable_cpus
-from bench.timing.process import Pool
-from impls.contract import parse_case
+from attnbench.bench.gate.launch import Bench, Contender, launch, pinned
+from attnbench.bench.gate.side_by_side import SideBySide
+from attnbench.bench.records.lines import LineWriter, StoreError
+from attnbench.bench.records.schema import Kept
+from attnbench.bench.records.verdict import Verdict
+from attnbench.bench.timing.conditions import usable_cpus
+from attnbench.bench.workers.process import Pool
+from attnbench.impls.contract import parse_case
 
 CASE = "b4-h25-s32-d64-full-fp32"
 """A hundred parts (batch times heads), and about a millisecond in all."""

@@ -5,8 +5,8 @@ from math import exp
 
 import numpy as np
 
-from bench.gate.bounds import FASTER, RULE, SLOWER, Rule, decided, look
-from bench.gate.decision import VERDICTS, checked, percent
+from attnbench.bench.gate.bounds import FASTER, RULE, SLOWER, Rule, decided, look
+from attnbench.bench.gate.decision import VERDICTS, checked, percent
 
 TOGETHER_AT_LEAST = 5
 """Cases below which nothing is said of most of them."""

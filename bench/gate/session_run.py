@@ -9,9 +9,18 @@ from typing import Any
 
 import psutil
 
-from bench.records.schema import Agreement, Conditions, Environment, Header, Measurement, Record, Run, Status
-from bench.timing.conditions import Watch
-from impls.contract import Case
+from attnbench.bench.records.schema import (
+    Agreement,
+    Conditions,
+    Environment,
+    Header,
+    Measurement,
+    Record,
+    Run,
+    Status,
+)
+from attnbench.bench.timing.conditions import Watch
+from attnbench.impls.contract import Case
 
 SWEEP = "pytest"
 LEAST_WATCHED_S = 0.5

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Protocol
 
-from bench.gate.launch import Contender, SideFailed
-from bench.gate.rule import CONFIRMING, RULE, Decision, Rule, alarmed, confirm, decide, estimate, flagged
-from bench.gate.rule import shifted_together as together
-from bench.records.launch import Launch, Phase
-from bench.records.verdict import About, Finding, Verdict
-from bench.timing.status import WorkerFailure, status_of
-from impls.contract import Case
+from attnbench.bench.gate.launch import Contender, SideFailed
+from attnbench.bench.gate.rule import CONFIRMING, RULE, Decision, Rule, alarmed, confirm, decide, estimate, flagged
+from attnbench.bench.gate.rule import shifted_together as together
+from attnbench.bench.records.launch import Launch, Phase
+from attnbench.bench.records.verdict import About, Finding, Verdict
+from attnbench.bench.workers.status import WorkerFailure, status_of
+from attnbench.impls.contract import Case
 
 Take = Callable[[Case, int, Phase], Launch]
 BEYOND = frozenset({Verdict.REGRESSED, Verdict.IMPROVED})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.gate.bounds import Numbers
+from attnbench.bench.gate.bounds import Numbers
 
 MOST = 24
 """Launches above which the exact test is refused: its halves would be too large."""

@@ -8,11 +8,11 @@ sides in one run: ``python -m bench compare``.
 
 from collections.abc import Iterator
 
-from bench.gate.aspects import accuracy, finding, memory
-from bench.gate.endings import REFUSED, ending
-from bench.gate.times import COARSE, time
-from bench.records.schema import Record, Run, Status
-from bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
+from attnbench.bench.gate.aspects import accuracy, finding, memory
+from attnbench.bench.gate.endings import REFUSED, ending
+from attnbench.bench.gate.times import COARSE, time
+from attnbench.bench.records.schema import Record, Run, Status
+from attnbench.bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
 
 TOLD_SOFT = ("host", "kernel", "python", "memory_bytes", "load_1m", "cpu_mhz")
 COARSE_NOTE = (

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from bench.gate.aspects import finding
-from bench.records.schema import Measurement, Record
-from bench.records.verdict import About, Finding, Verdict
-from bench.timing.conditions import BETWEEN_RUNS, machine_moved
+from attnbench.bench.gate.aspects import finding
+from attnbench.bench.records.schema import Measurement, Record
+from attnbench.bench.records.verdict import About, Finding, Verdict
+from attnbench.bench.timing.conditions import BETWEEN_RUNS, machine_moved
 
 COARSE = 1.10
 """The smallest ratio that two stored runs can show."""

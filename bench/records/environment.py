@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from bench.records.nvml import UnknownGpu, gpu
-from bench.records.schema import Environment
+from attnbench.bench.records.nvml import UnknownGpu, gpu
+from attnbench.bench.records.schema import Environment
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -79,7 +79,7 @@ def gpu_facts(uuid: str = "") -> dict[str, str]:
 
 def revision() -> tuple[str, bool]:
     """Commit of this checkout and whether it has changes; empty where it is no git checkout."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.records.schema import Environment, Kept
+from attnbench.bench.records.schema import Environment, Kept
 
 JOURNAL_SCHEMA = 1
 

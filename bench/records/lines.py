@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from bench.records.schema import Kept, as_json
+from attnbench.bench.records.schema import Kept, as_json
 
 
 class StoreError(Exception):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.records.schema import Peaks
-from impls.contract import Case, cost
+from attnbench.bench.records.schema import Peaks
+from attnbench.impls.contract import Case, cost
 
 Bound = Literal["compute", "memory"]
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from impls.contract import Case, Cost, cost
+from attnbench.impls.contract import Case, Cost, cost
 
 SCHEMA = 1
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from bench.records.files import write_whole
-from bench.records.lines import LineWriter, StoreError
-from bench.records.schema import SCHEMA, Header, Record, Run, as_json
+from attnbench.bench.records.files import write_whole
+from attnbench.bench.records.lines import LineWriter, StoreError
+from attnbench.bench.records.schema import SCHEMA, Header, Record, Run, as_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from bench.records.schema import Kept
+from attnbench.bench.records.schema import Kept
 
 
 class Verdict(StrEnum):

@@ -1,9 +1,9 @@
 """Which cases: axes, products, presets, TOML files."""
 
-from bench.sweeps.errors import SweepError
-from bench.sweeps.limits import Limits
-from bench.sweeps.options import OverrideOption, override_options
-from bench.sweeps.sweep import FROM_OPTIONS, Sweep, load_sweep, sweep_names
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.limits import Limits
+from attnbench.bench.sweeps.options import OverrideOption, override_options
+from attnbench.bench.sweeps.sweep import FROM_OPTIONS, Sweep, load_sweep, sweep_names
 
 __all__ = [
     "FROM_OPTIONS",

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench.sweeps.batches import batches
-from bench.sweeps.models import PHASES, models
-from bench.sweeps.readers import Value, integers, layouts, masks, reals, switches, texts, words
-from impls.contract import DIRECTIONS, DTYPES
-from impls.contract.case import BIASES, STRIDES
+from attnbench.bench.sweeps.batches import batches
+from attnbench.bench.sweeps.models import PHASES, models
+from attnbench.bench.sweeps.readers import Value, integers, layouts, masks, reals, switches, texts, words
+from attnbench.impls.contract import DIRECTIONS, DTYPES
+from attnbench.impls.contract.case import BIASES, STRIDES
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ prefill); k is 1024. An earlier form of the grammar wrote ``kv`` for ``s``: both
 import re
 from dataclasses import dataclass
 
-from bench.sweeps.errors import SweepError
-from bench.sweeps.readers import size, texts
-from impls.contract import Packed
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.readers import size, texts
+from attnbench.impls.contract import Packed
 
 REQUEST = re.compile(r"(\d*)q(\d+k?)(?:(?:s|kv)(\d+k?))?")
 FORM = "requests such as 2q2k_32q1s1k: [COUNT]qQUERIES[sSEQUENCE] with _ between, k is 1024"

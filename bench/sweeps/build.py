@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from bench.sweeps.batches import batch_fields
-from bench.sweeps.forms import implied_shape, layout_for
-from bench.sweeps.huggingface import read_config
-from bench.sweeps.models import Preset, model
-from bench.sweeps.readers import Value
-from impls.contract import Case, CaseError, parse_mask
-from impls.contract.layouts import Layout
+from attnbench.bench.sweeps.batches import batch_fields
+from attnbench.bench.sweeps.forms import implied_shape, layout_for
+from attnbench.bench.sweeps.huggingface import read_config
+from attnbench.bench.sweeps.models import Preset, model
+from attnbench.bench.sweeps.readers import Value
+from attnbench.impls.contract import Case, CaseError, parse_mask
+from attnbench.impls.contract.layouts import Layout
 
 DEFAULTS: Mapping[str, Value] = {"batch": 1, "q_heads": 8, "head_dim": 64, "q_len": 512, "mask": "causal"}
 """What a case has where nothing says otherwise."""

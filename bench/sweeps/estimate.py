@@ -10,8 +10,8 @@ arithmetic once; each implementation adds its check and its samples.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.records.schema import Peaks
-from impls.contract import Case, cost
+from attnbench.bench.records.schema import Peaks
+from attnbench.impls.contract import Case, cost
 
 SHARE_OF_PEAK = 0.5
 SCORE_PASSES = 10

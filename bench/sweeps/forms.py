@@ -6,10 +6,10 @@
 - CAPACITY may be ``xN``: N times kv_len
 """
 
-from bench.sweeps.errors import SweepError
-from bench.sweeps.readers import FORMS, size
-from impls.contract import Cache, Padded, Paged
-from impls.contract.layouts import AnyLayout, parse_layout, split_lengths
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.readers import FORMS, size
+from attnbench.impls.contract import Cache, Padded, Paged
+from attnbench.impls.contract.layouts import AnyLayout, parse_layout, split_lengths
 
 
 def ragged(batch: int, kv_len: int) -> tuple[int, ...]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, product
 
-from bench.sweeps.axes import AXES
-from bench.sweeps.errors import SweepError
-from bench.sweeps.readers import Value
+from attnbench.bench.sweeps.axes import AXES
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.readers import Value
 
 Point = dict[str, Value]
 """One value for each axis that the group names."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.errors import SweepError
-from bench.sweeps.models import PHASES, Preset
-from bench.sweeps.readers import Value
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.models import PHASES, Preset
+from attnbench.bench.sweeps.readers import Value
 
 HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads")
 WIDTH = ("hidden_size", "n_embd", "d_model", "dim")

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from bench.sweeps.errors import SweepError
-from impls.contract import Case, cost
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.impls.contract import Case, cost
 
 UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 

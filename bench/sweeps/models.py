@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.errors import SweepError
-from bench.sweeps.readers import Value, texts
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.readers import Value, texts
 
 FILE = Path(__file__).with_name("models.toml")
 PHASES = ("prefill", "decode", "chunk")

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from bench.sweeps.axes import AXES
+from attnbench.bench.sweeps.axes import AXES
 
 
 @dataclass(frozen=True, slots=True)
 class OverrideOption:
-    """``flag METAVAR`` sets `key` in the overrides of :func:`bench.sweeps.load_sweep`."""
+    """``flag METAVAR`` sets `key` in the overrides of :func:`attnbench.bench.sweeps.load_sweep`."""
 
     flag: str
     key: str

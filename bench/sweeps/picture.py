@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from bench.sweeps.errors import SweepError
-from impls.contract import Cache, Case
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.impls.contract import Cache, Case
 
 if TYPE_CHECKING:
     import numpy as np

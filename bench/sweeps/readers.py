@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Callable, Iterable
 
-from bench.sweeps.errors import SweepError
-from impls.contract import parse_mask
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.impls.contract import parse_mask
 
 Value = int | float | str | bool | None
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps import toml
-from bench.sweeps.axes import AXES, contradiction
-from bench.sweeps.build import cases_of
-from bench.sweeps.errors import SweepError
-from bench.sweeps.groups import Group, Point
-from bench.sweeps.limits import Limits, byte_count, seconds
-from bench.sweeps.readers import Value, texts
-from impls.contract import Case, CaseError
+from attnbench.bench.sweeps import toml
+from attnbench.bench.sweeps.axes import AXES, contradiction
+from attnbench.bench.sweeps.build import cases_of
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.groups import Group, Point
+from attnbench.bench.sweeps.limits import Limits, byte_count, seconds
+from attnbench.bench.sweeps.readers import Value, texts
+from attnbench.impls.contract import Case, CaseError
 
 FOLDER = Path(__file__).parent
 FROM_OPTIONS = "options"

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.sweeps.axes import AXES, contradiction
-from bench.sweeps.errors import SweepError
-from bench.sweeps.groups import Group, checked_zips
-from bench.sweeps.readers import Value
+from attnbench.bench.sweeps.axes import AXES, contradiction
+from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.sweeps.groups import Group, checked_zips
+from attnbench.bench.sweeps.readers import Value
 
 HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\-]+)\s*\]\]?\s*(?:#.*)?$")
 KEY = re.compile(r"\s*[\"']?([\w\-]+)[\"']?\s*[.=]")

@@ -11,8 +11,8 @@ from time import perf_counter
 
 import psutil
 
-from bench.records.schema import Conditions
-from bench.timing.gpu import GpuFigures, gpu_figures
+from attnbench.bench.records.schema import Conditions
+from attnbench.bench.timing.gpu import GpuFigures, gpu_figures
 
 FOREIGN_SHARE = 0.10
 """Share of the CPUs that others may take before samples count as disturbed."""
@@ -21,7 +21,7 @@ STEAL_SHARE = 0.02
 BETWEEN_RUNS = {"probe_us": 1.05, "shared_probe_us": 1.15}
 """How much longer fixed work may take in one of two runs that are compared."""
 
-WITHIN_A_CONTEST = {"probe_us": 1.10, "shared_probe_us": 1.25}
+WITHIN_ROUNDS = {"probe_us": 1.10, "shared_probe_us": 1.25}
 """The same from before a contest until after it."""
 
 CGROUP_CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")

@@ -113,7 +113,7 @@ def device_of(kind: str) -> Device | None:
 
     if kind != "cuda" or torch.version.hip:
         return Device(torch, kind)
-    from bench.timing.gpu import energy_counter_mj
+    from attnbench.bench.timing.gpu import energy_counter_mj
 
     uuid = str(getattr(torch.cuda.get_device_properties(), "uuid", ""))
     return Device(torch, kind, energy_mj=lambda: energy_counter_mj(uuid))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from bench.records.nvml import UnknownGpu, gpu
+from attnbench.bench.records.nvml import UnknownGpu, gpu
 
 THROTTLE_REASONS = {
     0x0000000000000008: "hardware slowdown",

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import torch
 
-from bench.timing.harness import harness
-from impls.registry import installed_version
+from attnbench.bench.registry.catalogue import installed_version
+from attnbench.bench.timing.harness import harness
 
 
 class DeviceError(ValueError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bench.records.schema import Environment, Peaks
+from attnbench.bench.records.schema import Environment, Peaks
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter, sleep
 
-from bench.records.schema import median_interval
-from bench.timing.status import WorkerFailure
+from attnbench.bench.records.schema import median_interval
+from attnbench.bench.workers.status import WorkerFailure
 
 FIRST_LOOK = 8
 QUIET_S = 0.001
@@ -25,7 +25,7 @@ class Effort:
 
 
 @dataclass
-class Contestant:
+class Sampler:
     """One implementation in a contest: how to take a sample of it, and those taken so far.
 
     `prior_ns` are samples of an earlier contest of the same run; they stand first.
@@ -42,9 +42,9 @@ class Contestant:
     def __post_init__(self) -> None:
         self.samples_ns[:0] = self.prior_ns
 
-    def again(self) -> "Contestant":
-        """The same contestant without the samples of this contest."""
-        return Contestant(self.name, self.sample, self.prior_ns)
+    def again(self) -> "Sampler":
+        """The same sampler without the samples of this contest."""
+        return Sampler(self.name, self.sample, self.prior_ns)
 
     def take(self, effort: Effort) -> None:
         """One more sample; decides whether it was the last."""
@@ -68,16 +68,16 @@ def half_width(samples_ns: Iterable[float]) -> float:
     return (high - low) / 2 / median(samples)
 
 
-def contest(contestants: Iterable[Contestant], effort: Effort, seed: int) -> Iterator[Contestant]:
+def contest(samplers: Iterable[Sampler], effort: Effort, seed: int) -> Iterator[Sampler]:
     """Sample all in rounds of random order; yields each one when it has stopped."""
-    order, active = random.Random(seed), list(contestants)
+    order, active = random.Random(seed), list(samplers)
     while active:
         order.shuffle(active)
-        for contestant in list(active):
+        for sampler in list(active):
             try:
-                contestant.take(effort)
-            except WorkerFailure as error:  # one contestant's end must not end the contest
-                contestant.error, contestant.stopped = error, "error"
-            if contestant.stopped:
-                active.remove(contestant)
-                yield contestant
+                sampler.take(effort)
+            except WorkerFailure as error:  # one sampler's end must not end the contest
+                sampler.error, sampler.stopped = error, "error"
+            if sampler.stopped:
+                active.remove(sampler)
+                yield sampler

@@ -10,17 +10,17 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.agreement.compare import compare
-from bench.agreement.effects import filled_allocations
-from bench.agreement.inputs import make_inputs
-from bench.agreement.observe import poison_allocator
-from bench.agreement.oracle import Oracle
-from bench.agreement.relaxed import relaxed
-from bench.records.schema import Comparison
-from bench.timing.clocks import Clock, EventClock, clock_for
-from bench.timing.device import Device, device_of
-from bench.timing.graphs import GraphClock
-from impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
+from attnbench.bench.agreement.compare import compare
+from attnbench.bench.agreement.effects import filled_allocations
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.observe import poison_allocator
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.agreement.relaxed import relaxed
+from attnbench.bench.records.schema import Comparison
+from attnbench.bench.timing.clocks import Clock, EventClock, clock_for
+from attnbench.bench.timing.device import Device, device_of
+from attnbench.bench.timing.graphs import GraphClock
+from attnbench.impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
 
 INPUT_SETS = 2
 HOST_CALLS = 20
@@ -157,7 +157,7 @@ class Timer:
         Memory that is given out holds NaN, so that an output left unwritten shows.
         """
         if self.case.dropout:
-            from bench.agreement.dropout import mean_comparison
+            from attnbench.bench.agreement.dropout import mean_comparison
 
             return mean_comparison(self._calls[0], self._sets[0])
         wanted = self.oracle.expect(self.case, "normal", self.seed).targets["out"]

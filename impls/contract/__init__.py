@@ -13,9 +13,9 @@ Conventions (every implementation, oracle and report follows them):
 - A query that may see no key gives output 0 and log-sum-exp -inf.
 """
 
-from impls.contract.case import DIRECTIONS, DTYPES, Case, CaseError, parse_case
-from impls.contract.cost import Cost, cost
-from impls.contract.implementation import (
+from attnbench.impls.contract.case import DIRECTIONS, DTYPES, Case, CaseError, parse_case
+from attnbench.impls.contract.cost import Cost, cost
+from attnbench.impls.contract.implementation import (
     ANY_DEVICE,
     EVERYTHING,
     Call,
@@ -25,8 +25,8 @@ from impls.contract.implementation import (
     Refusal,
     Requirement,
 )
-from impls.contract.layouts import Cache, Dense, Layout, Packed, Padded, Paged, Segment, parse_layout
-from impls.contract.masks import Blocks, Causal, Full, Mask, Prefix, Window, parse_mask
+from attnbench.impls.contract.layouts import Cache, Dense, Layout, Packed, Padded, Paged, Segment, parse_layout
+from attnbench.impls.contract.masks import Blocks, Causal, Full, Mask, Prefix, Window, parse_mask
 
 __all__ = [
     "ANY_DEVICE",

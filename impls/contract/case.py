@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 import msgspec
 
-from impls.contract.layouts import AnyLayout, Dense, Packed, Segment, parse_layout
-from impls.contract.masks import AnyMask, Full, parse_mask
+from attnbench.impls.contract.layouts import AnyLayout, Dense, Packed, Segment, parse_layout
+from attnbench.impls.contract.masks import AnyMask, Full, parse_mask
 
 Dtype = Literal["fp16", "bf16", "fp32"]
 Direction = Literal["fwd", "bwd", "fwd+bwd"]

@@ -13,8 +13,8 @@ head (lengths, block tables, slopes, sinks) are left out.
 
 from dataclasses import dataclass
 
-from impls.contract.case import DTYPE_BYTES, Case
-from impls.contract.layouts import Dense
+from attnbench.impls.contract.case import DTYPE_BYTES, Case
+from attnbench.impls.contract.layouts import Dense
 
 LSE_BYTES = 4
 HALVES_OF_FORWARD = {"fwd": 2, "bwd": 5, "fwd+bwd": 7}

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from impls.contract.case import Case
+from attnbench.impls.contract.case import Case
 
 if TYPE_CHECKING:
     from torch import Tensor

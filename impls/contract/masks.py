@@ -1,7 +1,7 @@
 """Masks as values: a text, a rule for one (query, key) pair, an exact count of the pairs.
 
 A rule speaks of the *position* of a query, ``p = i + offset``, counted along
-the keys of its segment (see :mod:`impls.contract.layouts`); with the
+the keys of its segment (see :mod:`attnbench.impls.contract.layouts`); with the
 bottom-right alignment the offset is ``N - M``. Rules use only comparison and
 integer arithmetic, so that ``visible`` takes plain integers as well as
 broadcasting index arrays of any library.

@@ -13,7 +13,7 @@ appendix B.4: P the weights, dP = dO V^T, dS = P * (dP - delta), delta = rowsum(
 import triton
 import triton.language as tl
 
-from impls.triton_kernels.tiles import (
+from attnbench.impls.triton_kernels.tiles import (
     LOG2E,
     dot,
     goto,

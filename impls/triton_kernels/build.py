@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from impls.triton_kernels import configs
-from impls.triton_kernels.backward import backward_dkv, backward_dq
-from impls.triton_kernels.configs import Config
-from impls.triton_kernels.decode import decode
-from impls.triton_kernels.forward import forward
+from attnbench.impls.triton_kernels import configs
+from attnbench.impls.triton_kernels.backward import backward_dkv, backward_dq
+from attnbench.impls.triton_kernels.configs import Config
+from attnbench.impls.triton_kernels.decode import decode
+from attnbench.impls.triton_kernels.forward import forward
 
 KERNELS = {"forward": forward, "backward_dq": backward_dq, "backward_dkv": backward_dkv, "decode": decode}
 ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}

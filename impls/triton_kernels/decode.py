@@ -12,8 +12,8 @@ each key is read once for the whole group.
 import triton
 import triton.language as tl
 
-from impls.triton_kernels.softmax import attend, begin, finish
-from impls.triton_kernels.tiles import LN2, head_base, key_range, segment, segment_rows, stages
+from attnbench.impls.triton_kernels.softmax import attend, begin, finish
+from attnbench.impls.triton_kernels.tiles import LN2, head_base, key_range, segment, segment_rows, stages
 
 
 @triton.jit

@@ -11,8 +11,8 @@ query head h reads key/value head ``h // groups``.
 import triton
 import triton.language as tl
 
-from impls.triton_kernels.softmax import attend, begin, finish
-from impls.triton_kernels.tiles import (
+from attnbench.impls.triton_kernels.softmax import attend, begin, finish
+from attnbench.impls.triton_kernels.tiles import (
     LN2,
     goto,
     head_base,

@@ -9,12 +9,12 @@ import torch
 import triton
 from torch import Tensor
 
-from impls.contract import Cache, Case, Causal, Full, Inputs, Packed, Padded, Paged, Prefix, Window
-from impls.triton_kernels import configs, tuning
-from impls.triton_kernels.backward import backward_dkv, backward_dq
-from impls.triton_kernels.configs import Config
-from impls.triton_kernels.decode import decode, merge
-from impls.triton_kernels.forward import forward
+from attnbench.impls.contract import Cache, Case, Causal, Full, Inputs, Packed, Padded, Paged, Prefix, Window
+from attnbench.impls.triton_kernels import configs, tuning
+from attnbench.impls.triton_kernels.backward import backward_dkv, backward_dq
+from attnbench.impls.triton_kernels.configs import Config
+from attnbench.impls.triton_kernels.decode import decode, merge
+from attnbench.impls.triton_kernels.forward import forward
 
 DECODE_QUERIES = 16
 """Up to so many queries a row go to the decode kernel, where no gradient is asked."""

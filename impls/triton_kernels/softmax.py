@@ -18,7 +18,7 @@ Arguments that travel together are tuples:
 import triton
 import triton.language as tl
 
-from impls.triton_kernels.tiles import LOG2E, dot, goto, key_range, load_tile, scores, step
+from attnbench.impls.triton_kernels.tiles import LOG2E, dot, goto, key_range, load_tile, scores, step
 
 
 @triton.jit

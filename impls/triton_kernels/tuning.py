@@ -8,8 +8,8 @@ from functools import partial
 import triton
 from triton.runtime.errors import OutOfResources
 
-from impls.contract import Case
-from impls.triton_kernels.configs import LAST_RESORT, Config
+from attnbench.impls.contract import Case
+from attnbench.impls.triton_kernels.configs import LAST_RESORT, Config
 
 WARMUP_MS = 10
 MEASURE_MS = 40

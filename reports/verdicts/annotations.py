@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from bench.records.verdict import OPEN, Finding, Judgement
-from reports.text import plain
-from reports.verdicts import words
+from attnbench.bench.records.verdict import OPEN, Finding, Judgement
+from attnbench.reports.text import plain
+from attnbench.reports.verdicts import words
 
 MOST = 10
 """GitHub drops what a step says beyond ten errors and ten warnings."""

@@ -8,9 +8,9 @@ passes, with the reason in its ``<system-out>``.
 
 from xml.etree import ElementTree as ET
 
-from bench.records.verdict import ABSENT, OPEN, Finding, Judgement
-from reports.text import visible
-from reports.verdicts import words
+from attnbench.bench.records.verdict import ABSENT, OPEN, Finding, Judgement
+from attnbench.reports.text import visible
+from attnbench.reports.verdicts import words
 
 SUITE = "attnbench gate"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from bench.records.verdict import Judgement
+from attnbench.bench.records.verdict import Judgement
 
 SCHEMA = 1
 """Goes up when a field changes its meaning or goes; a field may come without."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from bench.records.verdict import Finding, Judgement, Verdict
-from reports.markdown import escaped
-from reports.text import code
-from reports.units import NONE
-from reports.verdicts import words
+from attnbench.bench.records.verdict import Finding, Judgement, Verdict
+from attnbench.reports.markdown import escaped
+from attnbench.reports.text import code
+from attnbench.reports.units import NONE
+from attnbench.reports.verdicts import words
 
 MOST_ROWS = 50
 HEAD = (

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bench.records.launch import Launch
-from bench.records.verdict import OPEN, About, Finding, Judgement, Verdict
-from reports.html import SHOWN_LINES, environment, inline
-from reports.text import plain, visible
-from reports.units import NONE, count
-from reports.verdicts import words
-from reports.verdicts.plot import BOUNDS, LANES, WIDTH, Plot, plot
+from attnbench.bench.records.launch import Launch
+from attnbench.bench.records.verdict import OPEN, About, Finding, Judgement, Verdict
+from attnbench.reports.html import SHOWN_LINES, environment, inline
+from attnbench.reports.text import plain, visible
+from attnbench.reports.units import NONE, count
+from attnbench.reports.verdicts import words
+from attnbench.reports.verdicts.plot import BOUNDS, LANES, WIDTH, Plot, plot
 
 STYLES = ("base.css", "report.css", "judgement.css")
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.records.launch import Launch
-from bench.records.verdict import Finding
-from reports.text import plain
-from reports.units import count, present, show
+from attnbench.bench.records.launch import Launch
+from attnbench.bench.records.verdict import Finding
+from attnbench.reports.text import plain
+from attnbench.reports.units import count, present, show
 
 WIDTH, MARGIN = 232, 8
 TOP, LANE, AXIS = 9, 12, 14

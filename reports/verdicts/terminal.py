@@ -4,10 +4,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.records.verdict import Finding, Judgement, Verdict
-from reports.text import plain
-from reports.units import NONE
-from reports.verdicts import words
+from attnbench.bench.records.verdict import Finding, Judgement, Verdict
+from attnbench.reports.text import plain
+from attnbench.reports.units import NONE
+from attnbench.reports.verdicts import words
 
 STYLES = {
     Verdict.REGRESSED: "bold red",

@@ -1,13 +1,13 @@
 """What every form of a judgement says: one line for a finding, one that sums up, and the reasons beside them.
 
-Text from outside is made fit by :func:`reports.text.plain`.
+Text from outside is made fit by :func:`attnbench.reports.text.plain`.
 """
 
 from collections import Counter
 
-from bench.records.verdict import SEVERITY, About, Finding, Judgement, Verdict
-from reports.text import plain
-from reports.units import count, interval, show
+from attnbench.bench.records.verdict import SEVERITY, About, Finding, Judgement, Verdict
+from attnbench.reports.text import plain
+from attnbench.reports.units import count, interval, show
 
 ABOUT = {
     About.TIME: "time",

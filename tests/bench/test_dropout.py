@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.dropout import check_dropout
-from bench.agreement.oracle import Oracle
-from bench.timing.timer import Timer
-from impls.contract import EVERYTHING, Implementation, Outputs, parse_case
-from impls.registry import find
-from impls.tensors import dense_kv, repeat_heads, visible
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.dropout import check_dropout
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.registry.catalogue import find
+from attnbench.bench.timing.timer import Timer
+from attnbench.impls.contract import EVERYTHING, Implementation, Outputs, parse_case
+from attnbench.impls.contract.tensors import dense_kv, repeat_heads, visible
 
 EAGER = ("masked_fill", "additive_mask", "softmax_then_mask", "per_head_loop")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.timing import harness as module
-from bench.timing.harness import MEASURING, harness
+from attnbench.bench.timing import harness as module
+from attnbench.bench.timing.harness import MEASURING, harness
 
 
 @pytest.fixture
@@ -25,5 +25,5 @@ def test_a_change_of_measuring_code_is_another_harness(copy, name):
 
 def test_code_that_only_tells_and_line_ends_are_none_of_it(copy):
     (copy / "cli" / "run.py").write_text("")
-    (copy / "life.py").write_bytes((copy / "life.py").read_bytes().replace(b"\n", b"\r\n"))
+    (copy / "case_run.py").write_bytes((copy / "case_run.py").read_bytes().replace(b"\n", b"\r\n"))
     assert harness(copy) == harness()

@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from bench.records.peaks import Peaks, published_for, published_peaks, roofline
-from bench.records.schema import Environment
-from bench.timing import peaks as measuring
-from impls.contract import parse_case
+from attnbench.bench.records.peaks import Peaks, published_for, published_peaks, roofline
+from attnbench.bench.records.schema import Environment
+from attnbench.bench.timing import peaks as measuring
+from attnbench.impls.contract import parse_case
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from bench.test_attention import replay
-from bench.timing.replay import VirtualClock
+from attnbench.bench.test_attention import replay
+from attnbench.bench.timing.replay import VirtualClock
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.records.schema import (
+from attnbench.bench.records.schema import (
     Agreement,
     Check,
     Comparison,
@@ -23,8 +23,8 @@ from bench.records.schema import (
     median_interval,
     real,
 )
-from bench.records.store import RunWriter, StoreError, frame, read_run
-from impls.contract import parse_case
+from attnbench.bench.records.store import RunWriter, StoreError, frame, read_run
+from attnbench.impls.contract import parse_case
 
 CASE = parse_case("b1-h4-kv2-s16-d8-causal-fp32")
 

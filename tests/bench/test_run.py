@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from bench.records.store import read_run
-from bench.timing.peer8 import phases
+from attnbench.bench.records.store import read_run
+from tests.tools.peer8 import phases
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweeps import SweepError, load_sweep, override_options, sweep_names
-from bench.sweeps.axes import AXES
-from bench.sweeps.models import presets
-from impls.contract import DTYPES, cost
+from attnbench.bench.sweeps import SweepError, load_sweep, override_options, sweep_names
+from attnbench.bench.sweeps.axes import AXES
+from attnbench.bench.sweeps.models import presets
+from attnbench.impls.contract import DTYPES, cost
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cli.mask import command as mask_command
-from bench.cli.sweep import command as sweep_command
-from bench.sweeps import SweepError, picture
-from impls.contract import cost, parse_case
+from attnbench.bench.cli.mask import command as mask_command
+from attnbench.bench.cli.sweep import command as sweep_command
+from attnbench.bench.sweeps import SweepError, picture
+from attnbench.impls.contract import cost, parse_case
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,9 +63,9 @@ def test_a_sweep_for_machines():
 
 def test_an_estimate_says_how_it_was_made(monkeypatch, tmp_path):
     monkeypatch.setenv("ATTNBENCH_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("bench.timing.peaks.PROBE_S", 0.0)
-    monkeypatch.setattr("bench.timing.peaks.SIZES", {"cpu": (64,)})
-    monkeypatch.setattr("bench.timing.peaks.COPY_BYTES", {"cpu": 1 << 20})
+    monkeypatch.setattr("attnbench.bench.timing.peaks.PROBE_S", 0.0)
+    monkeypatch.setattr("attnbench.bench.timing.peaks.SIZES", {"cpu": (64,)})
+    monkeypatch.setattr("attnbench.bench.timing.peaks.COPY_BYTES", {"cpu": 1 << 20})
     done = run(sweep_command, "smoke", "--impl", "masked_fill", "--json")
     found = json.loads(done.stdout)
     assert found["implementations"] == 1
@@ -94,7 +94,7 @@ def test_a_wrong_call_is_one_line_and_exit_2(arguments, told):
 def test_a_sweep_without_an_estimate_and_a_mask_import_no_torch():
     code = (
         "import sys; from click.testing import CliRunner as R\n"
-        "from bench.cli.mask import command as m; from bench.cli.sweep import command as s\n"
+        "from attnbench.bench.cli.mask import command as m; from attnbench.bench.cli.sweep import command as s\n"
         "assert R().invoke(s, ['quick', '--no-estimate']).exit_code == 0\n"
         "assert R().invoke(m, ['causal']).exit_code == 0\n"
         "assert 'torch' not in sys.modules\n"

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.sweeps import SweepError, load_sweep
-from bench.sweeps.batches import Requests, parse_batch
-from bench.sweeps.limits import byte_count, human_bytes, seconds
-from bench.sweeps.readers import integers
+from attnbench.bench.sweeps import SweepError, load_sweep
+from attnbench.bench.sweeps.batches import Requests, parse_batch
+from attnbench.bench.sweeps.limits import byte_count, human_bytes, seconds
+from attnbench.bench.sweeps.readers import integers
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from bench.sweeps import SweepError, load_sweep
-from bench.sweeps.axes import AXES
-from bench.sweeps.huggingface import read_config
-from bench.sweeps.models import model, presets
+from attnbench.bench.sweeps import SweepError, load_sweep
+from attnbench.bench.sweeps.axes import AXES
+from attnbench.bench.sweeps.huggingface import read_config
+from attnbench.bench.sweeps.models import model, presets
 
 ISSUED = (
     "llama2-7b", "llama3-8b", "llama3-70b", "qwen2-7b", "mistral-7b", "gemma2-9b", "falcon-7b", "gpt2", "bert-base",

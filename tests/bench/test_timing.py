@@ -10,12 +10,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.agreement.oracle import Oracle
-from bench.life import Settings
-from bench.records.schema import Peaks, Status
-from bench.records.store import read_run
-from bench.run import run_case
-from bench.timing.conditions import (
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.case_run import Settings
+from attnbench.bench.records.schema import Peaks, Status
+from attnbench.bench.records.store import read_run
+from attnbench.bench.registry.catalogue import find
+from attnbench.bench.run import run_case
+from attnbench.bench.timing.conditions import (
     FOREIGN_SHARE,
     Snapshot,
     cgroup_throttled_s,
@@ -24,13 +25,12 @@ from bench.timing.conditions import (
     foreign_share,
     snapshot,
 )
-from bench.timing.gpu import THROTTLE_REASONS, GpuFigures
-from bench.timing.process import Worker, pool
-from bench.timing.rounds import Contestant, Effort, contest
-from bench.timing.status import WorkerCrashed
-from bench.timing.timer import Timer, peak_bytes
-from impls.contract import parse_case
-from impls.registry import find
+from attnbench.bench.timing.gpu import THROTTLE_REASONS, GpuFigures
+from attnbench.bench.timing.rounds import Effort, Sampler, contest
+from attnbench.bench.timing.timer import Timer, peak_bytes
+from attnbench.bench.workers.process import Worker, pool
+from attnbench.bench.workers.status import WorkerCrashed
+from attnbench.impls.contract import parse_case
 
 MIB = 1 << 20
 QUIET = Snapshot(wall_s=0, busy_s=0, steal_s=0, own_s=0, throttled_s=0)
@@ -116,8 +116,8 @@ def test_cgroup_throttling_is_read(tmp_path):
 def test_samples_alternate_in_rounds_of_seeded_order():
     def rounds(seed):
         order = []
-        contestants = [Contestant(name, lambda name=name: order.append(name) or 1e6) for name in "abc"]
-        list(contest(contestants, Effort(budget_s=0, at_least=6), seed))
+        samplers = [Sampler(name, lambda name=name: order.append(name) or 1e6) for name in "abc"]
+        list(contest(samplers, Effort(budget_s=0, at_least=6), seed))
         return order
 
     order = rounds(0)
@@ -128,7 +128,7 @@ def test_samples_alternate_in_rounds_of_seeded_order():
 def test_sampling_says_what_ended_it():
     def stopped(samples, effort):
         values = iter(samples)
-        (one,) = contest([Contestant("x", lambda: next(values))], effort, 0)
+        (one,) = contest([Sampler("x", lambda: next(values))], effort, 0)
         return one.stopped, len(one.samples_ns)
 
     steady, wild = [100.0] * 50, [100.0, 300.0] * 50
@@ -201,7 +201,7 @@ def test_a_result_kept_until_the_tensors_change_is_too_fast_to_be_true(workers, 
 
 
 def test_a_disturbed_contest_is_held_again_and_then_marked(workers, monkeypatch):
-    monkeypatch.setattr("bench.timing.conditions.FOREIGN_SHARE", -1.0)
+    monkeypatch.setattr("attnbench.bench.timing.conditions.FOREIGN_SHARE", -1.0)
     settings = Settings(families=("normal",), effort=Effort(budget_s=0.02), remeasure=1)
     (record,) = run_case(CASE, ["masked_fill"], workers, settings)
     assert record.status is Status.PASSED
@@ -268,7 +268,9 @@ def test_a_machine_that_changes_its_speed_has_its_contest_held_again_and_is_mark
 
 
 def test_a_machine_that_settles_is_not_marked(workers, monkeypatch):
-    monkeypatch.setattr("bench.timing.conditions.disturbance", lambda *_: "")  # the host of the tests may be busy
+    monkeypatch.setattr(
+        "attnbench.bench.timing.conditions.disturbance", lambda *_: ""
+    )  # the host of the tests may be busy
     probing(monkeypatch, [{"probe_us": us} for us in (160.0, 200.0, 160.0, 161.0)])
     (record,) = run_case(CASE, ["masked_fill"], workers, replace(QUICK, remeasure=1))
     assert not record.conditions.disturbance

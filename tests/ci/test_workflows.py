@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 
-from bench.__main__ import main
+from attnbench.bench.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def commands_in(path):
 
 def known_options(words):
     """The options of the command that `words` call, and the words that are options; skips what isn't there yet."""
-    if importlib.util.find_spec(f"bench.cli.{words[0]}") is None:
+    if importlib.util.find_spec(f"attnbench.bench.cli.{words[0]}") is None:
         pytest.skip(f"bench {words[0]} is not there yet")
     command, rest = main, list(words)
     while isinstance(command, click.Group):

@@ -4,7 +4,7 @@ import sys
 import time
 from itertools import islice, product
 
-from impls.contract import Case, cost, parse_layout, parse_mask
+from attnbench.impls.contract import Case, cost, parse_layout, parse_mask
 
 MASKS = [
     parse_mask(spec)

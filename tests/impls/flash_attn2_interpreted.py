@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.inputs import make_inputs
-from bench.agreement.oracle import Oracle
-from bench.life import why_wrong
-from impls.contract import parse_case
-from impls.flash_attn2 import package
-from impls.registry import find
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.case_run import why_wrong
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls.contract import parse_case
+from attnbench.impls.flash_attn2 import package
 
 CASES = [
     "b1-h2-s64-d32-causal-fp32",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impls.contract import (
+from attnbench.impls.contract import (
     Blocks,
     Cache,
     Case,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from impls.contract import Blocks, Causal, Full, Prefix, Window, parse_mask
+from attnbench.impls.contract import Blocks, Causal, Full, Prefix, Window, parse_mask
 
 side = st.none() | st.integers(0, 30)
 masks = st.one_of(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.agreement.inputs import make_inputs
-from impls.contract import Paged, cost, parse_case
-from impls.tensors import repeat_heads
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.impls.contract import Paged, cost, parse_case
+from attnbench.impls.contract.tensors import repeat_heads
 
 UNUSED_PAGES = 2
 """The inputs' pool has two pages that no row uses."""

@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 
-from bench.agreement.inputs import make_inputs
-from bench.sweeps import load_sweep
-from impls.contract import CaseError, parse_case
-from impls.reference import reference
-from impls.registry import find
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.registry.catalogue import find
+from attnbench.bench.sweeps import load_sweep
+from attnbench.impls.contract import CaseError, parse_case
 
 EAGER = ("masked_fill", "additive_mask", "softmax_then_mask", "per_head_loop")
 MASKS = ("full", "causal", "window:3:1", "window:2:0", "prefix:5", "blocks:3:1:1:0:causal", "blocks:2:0:0:2:full")

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.agreement.inputs import make_inputs
-from impls.contract import parse_case
-from impls.reference import reference
-from impls.registry import find
-from impls.tensors import has_empty_rows, visible
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls.contract import parse_case
+from attnbench.impls.contract.tensors import has_empty_rows, visible
 
 EAGER = ("masked_fill", "additive_mask", "softmax_then_mask", "per_head_loop")
 

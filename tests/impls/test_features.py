@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.agreement import check as checking
-from bench.agreement.oracle import Oracle
-from bench.features import INTERPRETER, SPECIMENS, as_markdown, environment, row_of, word
-from bench.life import why_wrong
-from impls.contract import Refusal, parse_case
-from impls.registry import catalogue, why_unavailable
+from attnbench.bench.agreement import check as checking
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.case_run import why_wrong
+from attnbench.bench.registry.catalogue import catalogue, why_unavailable
+from attnbench.bench.registry.features import INTERPRETER, SPECIMENS, as_markdown, environment, row_of, word
+from attnbench.impls.contract import Refusal, parse_case
 
 ROOT = Path(__file__).parents[2]
 NAMES = list(catalogue())

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.features import INTERPRETER, environment
-from impls.contract import parse_case
-from impls.registry import find
+from attnbench.bench.registry.catalogue import find
+from attnbench.bench.registry.features import INTERPRETER, environment
+from attnbench.impls.contract import parse_case
 
 HERE = Path(__file__).parent
 CASE = parse_case("b1-h2-s16-d16-causal-fp32")

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.agreement.inputs import make_inputs
-from bench.records.store import read_run
-from impls.contract import parse_case
-from impls.flex import compiling, preparing
-from impls.registry import find
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.records.store import read_run
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls.contract import parse_case
+from attnbench.impls.flex import compiling, preparing
 
 
 def keywords_of(text):

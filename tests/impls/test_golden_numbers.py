@@ -8,9 +8,9 @@ V is the identity, so that the output is the weights.
 import pytest
 import torch
 
-from impls.contract import Case, Causal, Inputs
-from impls.reference import reference
-from impls.registry import find
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls.contract import Case, Causal, Inputs
 
 SCORES = torch.tensor(
     [

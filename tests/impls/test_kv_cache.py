@@ -7,11 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.agreement.inputs import make_inputs
-from impls.contract import parse_case
-from impls.kv_cache import step_of
-from impls.reference import reference
-from impls.registry import find
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls.contract import parse_case
+from attnbench.impls.kv_cache import step_of
 
 CASE = parse_case("b2-h4-kv2-q3-k16-d8-causal-cache:24:16x2-fp32")
 RAGGED = parse_case("b2-h4-kv2-q3-k16-d8-causal-cache:24:16/9-fp32")
@@ -38,7 +38,7 @@ def test_the_result_depends_on_what_the_call_writes(name, monkeypatch):
         step = step_of(inputs)
         return replace(step, new_k=torch.zeros_like(step.new_k), new_v=torch.zeros_like(step.new_v))
 
-    monkeypatch.setattr("impls.kv_cache.step_of", forgetful)
+    monkeypatch.setattr("attnbench.impls.kv_cache.step_of", forgetful)
     assert not torch.allclose(find(name).run(make_inputs(CASE)).out, true, atol=0.1)
 
 

@@ -10,12 +10,12 @@ from types import ModuleType
 
 import pytest
 
-from bench.agreement.check import check
-from bench.agreement.inputs import make_inputs
-from bench.agreement.oracle import Oracle
-from bench.life import why_wrong
-from impls.contract import parse_case
-from impls.registry import find, unavailable
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.case_run import why_wrong
+from attnbench.bench.registry.catalogue import find, unavailable
+from attnbench.impls.contract import parse_case
 
 PACKAGES = Path(__file__).parent / "packages"
 MODULES = {
@@ -77,9 +77,9 @@ def on_cpu(monkeypatch):
         one = find(name)
         stand_in({"sage": "sageattention"}.get(name, name.split("_qkv")[0].split("_decode")[0]), monkeypatch)
         if name.startswith("flash_attn2"):
-            monkeypatch.setattr("impls.flash_attn2.package", lambda: sys.modules[MODULES["flash_attn2"]])
+            monkeypatch.setattr("attnbench.impls.flash_attn2.package", lambda: sys.modules[MODULES["flash_attn2"]])
         if name.startswith("flashinfer"):
-            monkeypatch.setattr("impls.flashinfer.WORKSPACE_BYTES", 1024)
+            monkeypatch.setattr("attnbench.impls.flashinfer.WORKSPACE_BYTES", 1024)
         return replace(one, devices=("cpu",), lacks=None, refuses=lambda case, device: one.refuses(case, "cuda"))
 
     return make
@@ -153,11 +153,11 @@ def test_the_bias_objects_of_the_real_xformers_hide_what_the_case_hides(text):
     """Its kernels need a GPU; its biases say what they mean without one."""
     import torch
 
-    from impls.tensors import visible
+    from attnbench.impls.contract.tensors import visible
 
     if reason := unavailable(find("xformers").requires):
         pytest.skip(reason)
-    from impls.xformers import attn_bias, held
+    from attnbench.impls.xformers import attn_bias, held
 
     case = parse_case(text)
     inputs = make_inputs(case)
@@ -171,8 +171,8 @@ def test_the_bias_objects_of_the_real_xformers_hide_what_the_case_hides(text):
 def test_a_bias_tensor_of_xformers_is_aligned_and_whole():
     import torch
 
-    from impls.tensors import visible
-    from impls.xformers import tensor_bias
+    from attnbench.impls.contract.tensors import visible
+    from attnbench.impls.xformers import tensor_bias
 
     case = parse_case("b1-h2-q5-k13-d64-causal-alibi-fp16")
     bias = tensor_bias(make_inputs(case))

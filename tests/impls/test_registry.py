@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from impls import registry
-from impls.contract import Requirement
+from attnbench.bench.registry import catalogue as registry
+from attnbench.impls.contract import Requirement
 
 ROOT = Path(__file__).parents[2]
 BACKENDS = (
@@ -45,13 +45,14 @@ def installed(tmp_path, monkeypatch):
 
 def test_listing_imports_no_backend(fresh):
     blocked = f"import sys; sys.modules.update(dict.fromkeys({BACKENDS}, None)); "
-    names = fresh(blocked + "from impls.registry import catalogue; print(*catalogue())").split()
+    names = fresh(blocked + "from attnbench.bench.registry.catalogue import catalogue; print(*catalogue())").split()
     assert {"flex", "flash_attn2", "flash_attn4", "flashinfer_decode", "hf_eager", "sage", "xformers"} <= set(names)
 
 
 def test_a_backend_is_not_loaded_by_asking_what_it_supports(fresh):
     said = fresh(
-        "import sys; from impls.registry import catalogue; from impls.contract import parse_case; "
+        "import sys; from attnbench.bench.registry.catalogue import catalogue; "
+        "from attnbench.impls.contract import parse_case; "
         "case = parse_case('b1-h2-s16-d64-causal-fp16'); "
         "[one.supports(case, device) for one in catalogue().values() for device in ('cpu', 'cuda')]; "
         f"print(sorted(set({BACKENDS}) & set(sys.modules)))"

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.agreement.inputs import make_inputs
-from impls.contract import parse_case
-from impls.registry import find
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls.contract import parse_case
 
 CASE = "b1-h4-kv2-s16-d8-causal-fp32"
 CHUNK, PADDED = "b1-h4-kv2-q3-k16-d8-causal-fp32", "b2-h2-s8-d8-full-padded:8/3-alibi-bf16"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from impls import triton_fused
-from impls.contract import parse_case
-from impls.registry import find
+from attnbench.bench.registry.catalogue import find
+from attnbench.impls import triton_fused
+from attnbench.impls.contract import parse_case
 
 HERE = Path(__file__).parent
 
@@ -50,7 +50,7 @@ def test_a_variable_that_is_set_too_late_is_seen():
     done = in_a_fresh_process(
         "import os, triton\n"
         "os.environ['TRITON_INTERPRET'] = '1'\n"
-        "from impls import triton_fused\n"
+        "from attnbench.impls import triton_fused\n"
         "print(triton_fused.interpreter())"
     )
     assert "after triton was imported" in done.stdout, done.stderr
@@ -94,8 +94,8 @@ def test_what_it_does_not_do_is_refused(monkeypatch, case_id, words):
 def test_asking_imports_no_triton():
     done = in_a_fresh_process(
         "import sys\n"
-        "from impls.contract import parse_case\n"
-        "from impls import triton_fused\n"
+        "from attnbench.impls.contract import parse_case\n"
+        "from attnbench.impls import triton_fused\n"
         "triton_fused.IMPL.supports(parse_case('b1-h1-s8-d16-causal-fp32'), 'cuda')\n"
         "print('triton' in sys.modules, triton_fused.chosen())"
     )

@@ -5,10 +5,10 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.runtime.errors import OutOfResources
 
-from impls.contract import parse_case
-from impls.triton_kernels import configs, tuning
-from impls.triton_kernels.build import build, builds, options, source
-from impls.triton_kernels.configs import LAST_RESORT, Config
+from attnbench.impls.contract import parse_case
+from attnbench.impls.triton_kernels import configs, tuning
+from attnbench.impls.triton_kernels.build import build, builds, options, source
+from attnbench.impls.triton_kernels.configs import LAST_RESORT, Config
 
 pytestmark = pytest.mark.skipif(
     triton.knobs.runtime.interpret, reason="under TRITON_INTERPRET=1 there are no kernels to compile"

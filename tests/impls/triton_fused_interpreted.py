@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impls import triton_fused
-from impls.contract import Cache, Case, Inputs, Packed, Padded, Paged, parse_case
-from impls.reference import reference
-from impls.tensors import TORCH_DTYPES
+from attnbench.bench.agreement.reference import reference
+from attnbench.impls import triton_fused
+from attnbench.impls.contract import Cache, Case, Inputs, Packed, Padded, Paged, parse_case
+from attnbench.impls.contract.tensors import TORCH_DTYPES
 
 CLOSE = {"fp32": 3e-6, "fp16": 2e-3, "bf16": 1.6e-2}
 """Error allowed at values of 1: some ulps of the dtype, far below what a wrong tile or scale costs."""
@@ -184,7 +184,7 @@ def test_any_lengths_and_masks_agree(data):
     ("tile_q", "tile_k", "ahead"), [(16, 64, False), (64, 16, False), (16, 32, True), (32, 16, True)]
 )
 def test_the_tiles_do_not_matter(monkeypatch, tile_q, tile_k, ahead):
-    from impls.triton_kernels import configs
+    from attnbench.impls.triton_kernels import configs
 
     monkeypatch.setattr(configs, "INTERPRETED", configs.Config(tile_q, tile_k, 1, 1, ahead=ahead))
     agree(make(parse_case("b1-h1-s110-d16-window:60:0-fp32-fwd+bwd")))

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bench.agreement.check import check, gradients
-from bench.agreement.inputs import make_inputs
-from bench.agreement.observe import global_state, restored
-from bench.agreement.oracle import Oracle
-from bench.agreement.twin import eager
-from bench.records.schema import Agreement
-from impls.contract import Case, Implementation, Refusal, parse_case
-from impls.reference import reference
-from impls.user_file import load_user_file
+from attnbench.bench.agreement.check import check, gradients
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.low_precision_reference import eager
+from attnbench.bench.agreement.observe import global_state, restored
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.records.schema import Agreement
+from attnbench.bench.registry.user_file import load_user_file
+from attnbench.impls.contract import Case, Implementation, Refusal, parse_case
 from tests.mutants.table import MUTANTS, Mutant
 
 COLUMNS = ("normal", "needle", "spike", "large", "growing", "poison", "views", "gradients", "properties", "effects")

@@ -4,10 +4,10 @@ from functools import cache
 
 import pytest
 
-from bench.agreement.check import check
-from bench.agreement.oracle import Oracle
-from impls.contract import parse_case
-from impls.user_file import load_user_file
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.registry.user_file import load_user_file
+from attnbench.impls.contract import parse_case
 from tests.mutants.matrix import COLUMNS, columns, kill, killers
 from tests.mutants.table import MUTANTS, module
 

@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parent))  # so that tests can import the gene
 
 from report_pages import FLAGS, GOLDEN, PAGES, RESET, Opened
 
-from bench.records.store import read_run
+from attnbench.bench.records.store import read_run
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import synthetic
 
-from bench.gate.stored import judge
-from bench.records.store import read_run
-from reports.html import write_report
+from attnbench.bench.gate.stored import judge
+from attnbench.bench.records.store import read_run
+from attnbench.reports.html import write_report
 
 FLAGS = (
     "--no-sandbox",

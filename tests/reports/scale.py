@@ -14,10 +14,10 @@ from pathlib import Path
 
 import synthetic
 
-from bench.records.store import read_run
+from attnbench.bench.records.store import read_run
 
 MIB = 2**20
-BUILD = "import sys; from bench.cli.report import command; command(sys.argv[1:])"
+BUILD = "import sys; from attnbench.bench.cli.report import command; command(sys.argv[1:])"
 FILTER = """() => {
   const took = [];
   for (const name of AB.data.implementations) {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
 
-from bench.records.schema import (
+from attnbench.bench.records.schema import (
     Agreement,
     Check,
     Comparison,
@@ -22,7 +22,7 @@ from bench.records.schema import (
     as_json,
     real,
 )
-from impls.contract import Case, Causal, Full, Mask, Packed, Window, cost
+from attnbench.impls.contract import Case, Causal, Full, Mask, Packed, Window, cost
 
 NASTY = "</script><script>alert(1)</script>"
 FAMILIES = ("normal", "large_scores", "one_hot", "poison")

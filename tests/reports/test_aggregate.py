@@ -1,9 +1,9 @@
 import pytest
 from synthetic import large
 
-from reports.aggregate import aggregated
-from reports.data import table
-from reports.html import render
+from attnbench.reports.aggregate import aggregated
+from attnbench.reports.data import table
+from attnbench.reports.html import render
 
 
 @pytest.fixture(scope="module")
@@ -42,5 +42,5 @@ def test_the_repeat_command_names_a_real_case(rows):
 
 
 def test_the_page_says_that_it_was_aggregated(monkeypatch):
-    monkeypatch.setattr("reports.payload.MOST_ROWS", 300)
+    monkeypatch.setattr("attnbench.reports.payload.MOST_ROWS", 300)
     assert "are too many for one page" in render([large(800, samples=3)])

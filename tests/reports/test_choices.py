@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import SPEEDS, Speed, Status, agreement, header, model_cases, shape
 
-from bench.records.schema import Measurement, Record, Run
-from impls.contract import Causal
-from reports.choices import choices, default_reference, ranked
-from reports.data import table
+from attnbench.bench.records.schema import Measurement, Record, Run
+from attnbench.impls.contract import Causal
+from attnbench.reports.choices import choices, default_reference, ranked
+from attnbench.reports.data import table
 
 LENGTHS = (128, 256, 512, 1024)
 

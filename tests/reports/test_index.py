@@ -1,6 +1,6 @@
 import synthetic
 
-from reports.index import write_index
+from attnbench.reports.index import write_index
 
 
 def test_the_index_lists_every_run_newest_first_with_its_report(tmp_path):

@@ -6,9 +6,9 @@ import pytest
 from report_pages import PAGES
 from synthetic import NASTY
 
-from reports.choices import ranked
-from reports.data import table
-from reports.units import SCALES, show
+from attnbench.reports.choices import ranked
+from attnbench.reports.data import table
+from attnbench.reports.units import SCALES, show
 
 
 def shown_records(page):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from synthetic import plausible, shape
 
-from bench.records.schema import Environment, Peaks
-from impls.contract import Causal, Full, Packed, Window
-from reports.peaks import roofs
-from reports.pictures import picture, pictures, visible_shares
+from attnbench.bench.records.schema import Environment, Peaks
+from attnbench.impls.contract import Causal, Full, Packed, Window
+from attnbench.reports.peaks import roofs
+from attnbench.reports.pictures import picture, pictures, visible_shares
 
 
 @pytest.mark.parametrize(

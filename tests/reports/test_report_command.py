@@ -5,7 +5,7 @@ from click.testing import CliRunner
 from report_pages import GOLDEN
 from synthetic import single, write
 
-from bench.cli.report import command as report
+from attnbench.bench.cli.report import command as report
 
 
 def call(*arguments):

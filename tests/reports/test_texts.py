@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 from synthetic import NASTY, all_wrong, empty, nasty, plausible, single
 
-from bench.gate.stored import judge
-from reports import markdown, tables
-from reports.data import table
-from reports.terminal import render_run
-from reports.units import show
+from attnbench.bench.gate.stored import judge
+from attnbench.reports import markdown, tables
+from attnbench.reports.data import table
+from attnbench.reports.terminal import render_run
+from attnbench.reports.units import show
 
 RUNS = [nasty, empty, single, all_wrong]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.units import SCALES, digits, interval, length, listed, show
+from attnbench.reports.units import SCALES, digits, interval, length, listed, show
 
 positive = st.floats(min_value=1e-12, max_value=1e18)
 

@@ -6,8 +6,8 @@ import pytest
 from report_pages import GOLDEN
 from synthetic import SPEEDS, Status, all_wrong, empty, environment, model_cases, nasty, plausible, single
 
-from reports.text import moment
-from reports.words import Summary, summary
+from attnbench.reports.text import moment
+from attnbench.reports.words import Summary, summary
 
 
 def said(summed: Summary, title: str) -> str:
@@ -82,6 +82,8 @@ def test_times_are_told_in_one_zone():
 
 
 def test_reports_load_without_torch():
-    loaded = "import sys, reports.html, reports.terminal, reports.index, reports.markdown, bench.cli.report"
+    loaded = (
+        "import sys, attnbench.reports.html, reports.terminal, reports.index, reports.markdown, bench.cli.report"
+    )
     code = f"{loaded}\nassert not {{'torch', 'triton'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -12,8 +12,8 @@ from math import log
 import numpy as np
 from scipy.stats import binomtest
 
-from bench.gate.bounds import FASTER, OPEN, SAME, SLOWER, decided
-from bench.gate.rule import RULE
+from attnbench.bench.gate.bounds import FASTER, OPEN, SAME, SLOWER, decided
+from attnbench.bench.gate.rule import RULE
 from tests.soundness.noises import NOISES, Promise
 from tests.soundness.sweeps import sentinels, sweeps
 

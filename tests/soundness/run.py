@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.oracle import Oracle
-from bench.records.schema import Agreement
-from impls.contract import Implementation, parse_case
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.records.schema import Agreement
+from attnbench.impls.contract import Implementation, parse_case
 from tests.soundness.variants import CASES, VARIANTS
 
 SEEDS = 6

@@ -6,10 +6,10 @@ from math import log
 
 import numpy as np
 
-from bench.gate.bounds import FASTER, SAME, SLOWER, beyond, decided
-from bench.gate.confirmation import CONFIRMING, verdicts
-from bench.gate.rule import RULE, alarmed
-from bench.records.verdict import Verdict
+from attnbench.bench.gate.bounds import FASTER, SAME, SLOWER, beyond, decided
+from attnbench.bench.gate.confirmation import CONFIRMING, verdicts
+from attnbench.bench.gate.rule import RULE, alarmed
+from attnbench.bench.records.verdict import Verdict
 from tests.soundness.noises import NOISES
 
 CASES = 40

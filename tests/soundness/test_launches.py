@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.gate.rule import RULE
+from attnbench.bench.gate.rule import RULE
 from tests.soundness.launches import EFFECTS, exceeded, simulate, weak
 from tests.soundness.noises import NOISES
 from tests.soundness.sweeps import run

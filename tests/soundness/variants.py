@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs
-from impls.tensors import dense_kv, repeat_heads, score_bias, visible
+from attnbench.impls.contract import EVERYTHING, Call, Case, Implementation, Inputs, Outputs
+from attnbench.impls.contract.tensors import dense_kv, repeat_heads, score_bias, visible
 
 LOG2E = math.log2(math.e)
 

@@ -9,7 +9,7 @@ FAR = torch.device("mps")
 
 
 class Far(Tensor):
-    """A tensor of the device; everything made of one stays there until it is brought to the CPU."""
+    """A tensor of the device; everything made of one stays there until it is on_judging_device to the CPU."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.families import FAMILIES
-from bench.agreement.inputs import applies, make_inputs
-from bench.agreement.oracle import Oracle, expectation
-from bench.agreement.properties import PROPERTIES
-from impls.contract import EVERYTHING, Implementation, Outputs, Refusal, parse_case
-from impls.registry import catalogue
-from impls.user_file import load_user_file
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.families import FAMILIES
+from attnbench.bench.agreement.inputs import applies, make_inputs
+from attnbench.bench.agreement.oracle import Oracle, expectation
+from attnbench.bench.agreement.properties import PROPERTIES
+from attnbench.bench.registry.catalogue import catalogue
+from attnbench.bench.registry.user_file import load_user_file
+from attnbench.impls.contract import EVERYTHING, Implementation, Outputs, Refusal, parse_case
 from tests.mutants.table import BACKWARD, CAUSAL, MUTANTS, SINGLE
 from tests.soundness.variants import VARIANTS
 
@@ -89,7 +89,9 @@ def test_cpu_flash_backward_is_not_flagged_on_needles(oracle):
 
 def test_the_oracle_is_asked_once_for_all_implementations(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("bench.agreement.oracle.expectation", lambda *a: (asked.append(a), expectation(*a))[1])
+    monkeypatch.setattr(
+        "attnbench.bench.agreement.oracle.expectation", lambda *a: (asked.append(a), expectation(*a))[1]
+    )
     case = parse_case(CAUSAL)
     for _ in range(2):
         check(HONEST, case, Oracle(tmp_path))
@@ -211,7 +213,7 @@ def test_inputs_are_the_same_bits_each_time_and_views_only_lie_differently():
     "text", ["b2-h4-s64-d32-full-padded:64/40-fp32", SINGLE, "b1-h2-s90-d16-full-packed:33/1/56-fp32"]
 )
 def test_spikes_are_hidden_from_queries_that_see_none(text):
-    from impls.tensors import visible
+    from attnbench.impls.contract.tensors import visible
 
     case = parse_case(text)
     inputs = make_inputs(case, "spike", 0)

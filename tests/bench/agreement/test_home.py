@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.oracle import Oracle
-from impls.contract import ANY_DEVICE, parse_case
-from impls.registry import catalogue, find
-from impls.user_file import load_user_file
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.registry.catalogue import catalogue, find
+from attnbench.bench.registry.user_file import load_user_file
+from attnbench.impls.contract import ANY_DEVICE, parse_case
 from tests.bench.agreement.far_device import Far, FarDevice
 
 ANYWHERE = [name for name, one in catalogue().items() if one.devices == ANY_DEVICE]

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.agreement.check import check
-from bench.agreement.inputs import make_inputs
-from bench.agreement.observe import global_state, observe, restored
-from bench.agreement.oracle import Oracle
-from bench.agreement.properties import try_properties
-from impls.contract import Outputs, parse_case
-from impls.user_file import load_user_file
+from attnbench.bench.agreement.check import check
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.observe import global_state, observe, restored
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.agreement.properties import try_properties
+from attnbench.bench.registry.user_file import load_user_file
+from attnbench.impls.contract import Outputs, parse_case
 from tests.mutants.table import MUTANTS, SINGLE
 from tests.soundness.variants import VARIANTS
 
@@ -77,8 +77,8 @@ def test_the_deterministic_mode_is_put_back_to_what_it_was(mode):
 def test_a_check_loads_no_compiler(fresh):
     """Inductor, and sympy with it, cost each process half a second."""
     code = (
-        "import sys; from bench.agreement.check import check; from bench.agreement.oracle import Oracle; "
-        "from impls.contract import parse_case; from impls.registry import find; "
+        "import sys; from attnbench.bench.agreement.check import check; from attnbench.bench.agreement.oracle import Oracle; "
+        "from attnbench.impls.contract import parse_case; from attnbench.bench.registry.catalogue import find; "
         "found = check(find('masked_fill'), parse_case('b1-h2-s16-d8-causal-fp32'), Oracle()); "
         "print(found.agreement.ok, sorted({'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
     )

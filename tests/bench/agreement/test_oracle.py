@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bench.agreement.inputs import make_inputs
-from bench.agreement.rows import alibi_rows, judged_rows, restricted, visible_rows
-from impls.contract import Case, CaseError, Inputs, Paged, parse_case
-from impls.reference import reference
-from impls.tensors import alibi, dense_kv, repeat_heads, visible
+from attnbench.bench.agreement.inputs import make_inputs
+from attnbench.bench.agreement.reference import reference
+from attnbench.bench.agreement.rows import alibi_rows, judged_rows, restricted, visible_rows
+from attnbench.impls.contract import Case, CaseError, Inputs, Paged, parse_case
+from attnbench.impls.contract.tensors import alibi, dense_kv, repeat_heads, visible
 
 
 def by_loops(inputs: Inputs) -> tuple[list, list]:
@@ -193,8 +193,8 @@ def test_agrees_with_sdpa_math_in_float64(text):
 
 
 def test_some_rows_are_those_rows_of_all(monkeypatch):
-    monkeypatch.setattr("impls.reference.KEYS_AT_ONCE", 7)
-    monkeypatch.setattr("impls.reference.SCORES_AT_ONCE", 64)
+    monkeypatch.setattr("attnbench.bench.agreement.reference.KEYS_AT_ONCE", 7)
+    monkeypatch.setattr("attnbench.bench.agreement.reference.SCORES_AT_ONCE", 64)
     case = parse_case("b2-h4-kv2-q19-k23-d4-window:9:2-fp32-bwd")
     rows = torch.tensor([0, 3, 4, 11, 18])
     inputs = restricted(make_inputs(case, "normal", 0), rows)
@@ -228,8 +228,8 @@ def test_long_cases_are_judged_at_ends_and_tile_edges(length):
 MEASURE = """
 import resource, torch
 torch.set_num_threads(1)
-from bench.agreement.oracle import expectation
-from impls.contract import parse_case
+from attnbench.bench.agreement.oracle import expectation
+from attnbench.impls.contract import parse_case
 found = expectation(parse_case("b1-h2-kv1-s131072-d64-causal-bf16-bwd"), "normal", 0, "cpu")
 print(len(found.rows), found.targets["dk"].expected.shape[2], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.cli.codegen import command
-from bench.records.marks import marks
+from attnbench.bench.cli.codegen import command
+from attnbench.bench.records.marks import marks
 
 PLAIN = Path(__file__).parents[1] / "codegen" / "plain_flash.py"
 SMALL = """
@@ -211,7 +211,7 @@ def test_kernels_compile_where_the_interpreter_is_asked_for(kernel, monkeypatch)
 
 
 def test_help_loads_no_triton_and_no_torch():
-    code = "import sys, bench.cli.codegen; print(sorted({'torch', 'triton'} & set(sys.modules)))"
+    code = "import sys, attnbench.bench.cli.codegen; print(sorted({'torch', 'triton'} & set(sys.modules)))"
     root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", code],

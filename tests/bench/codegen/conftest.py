@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.codegen import cfg, sass
-from bench.codegen.loops import main_loops
+from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen.loops import main_loops
 
 GOLDEN = Path(__file__).parents[2] / "data" / "sass"
 WARPS = {"sm_80-causal": 4, "sm_80-spills": 4, "sm_90-full": 4, "sm_100-specialised": 12}

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.codegen import cfg, sass
+from attnbench.bench.codegen import cfg, sass
 
 HEAD = '\t.section\t.text.kernel,"ax",@progbits\n'
 

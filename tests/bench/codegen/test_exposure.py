@@ -1,9 +1,9 @@
 import pytest
 
-from bench.codegen.exposure import exposed_share, issue_cycles, serialised
-from bench.codegen.pipes import pipe_cycles
-from bench.codegen.sass import Instruction
-from bench.codegen.target import find
+from attnbench.bench.codegen.exposure import exposed_share, issue_cycles, serialised
+from attnbench.bench.codegen.pipes import pipe_cycles
+from attnbench.bench.codegen.sass import Instruction
+from attnbench.bench.codegen.target import find
 
 SM_90 = find("sm_90")
 PRODUCT = "HGMMA.64x128x16.F32.BF16 R24, gdesc[UR12], R24"

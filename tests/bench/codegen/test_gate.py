@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.codegen import baselines
-from bench.codegen.binary import advisories
-from bench.codegen.facts import Facts, LoopFacts
-from bench.codegen.gate import Finding, Level, compare, judge, loop_difference, missing
-from bench.codegen.target import SHIPPED
+from attnbench.bench.codegen import baselines
+from attnbench.bench.codegen.binary import advisories
+from attnbench.bench.codegen.facts import Facts, LoopFacts
+from attnbench.bench.codegen.gate import Finding, Level, compare, judge, loop_difference, missing
+from attnbench.bench.codegen.target import SHIPPED
 
 LOOP = LoopFacts(
     partition="all warps",

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from bench.codegen import cfg, sass
-from bench.codegen.classes import PIPES, STEMS, classify
-from bench.codegen.loops import main_loops, work_loops
-from bench.codegen.sass import Instruction
-from bench.codegen.tensor import cta_macs, tensor_class, warp_macs
+from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen.classes import PIPES, STEMS, classify
+from attnbench.bench.codegen.loops import main_loops, work_loops
+from attnbench.bench.codegen.sass import Instruction
+from attnbench.bench.codegen.tensor import cta_macs, tensor_class, warp_macs
 
 TILE_MACS = {  # two products of the tile's queries, keys and head_dim
     "sm_80-causal": 2 * 64 * 32 * 32,

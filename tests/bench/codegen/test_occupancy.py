@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.codegen.occupancy import Demand, occupancy
-from bench.codegen.target import KIB, TARGETS, UnknownTarget, find
+from attnbench.bench.codegen.occupancy import Demand, occupancy
+from attnbench.bench.codegen.target import KIB, TARGETS, UnknownTarget, find
 
 # "Volta" of the guides' examples: its limits are those of sm_80 with 96 KiB of shared memory.
 VOLTA = replace(

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bench.records.schema import (
+from attnbench.bench.records.schema import (
     Agreement,
     Comparison,
     Conditions,
@@ -14,8 +14,8 @@ from bench.records.schema import (
     Status,
     as_json,
 )
-from bench.records.store import RUN_FILE
-from impls.contract import parse_case
+from attnbench.bench.records.store import RUN_FILE
+from attnbench.impls.contract import parse_case
 
 CASES = tuple(parse_case(f"b1-h2-s{n}-d8-causal-fp32") for n in (16, 32, 64))
 NAMES = ("fast", "plain")

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from bench.__main__ import main
-from bench.gate.allow import AllowError, read_allow
-from bench.records.schema import Status
-from bench.records.store import read_run
+from attnbench.bench.__main__ import main
+from attnbench.bench.gate.allow import AllowError, read_allow
+from attnbench.bench.records.schema import Status
+from attnbench.bench.records.store import read_run
 from tests.bench.gate.stored_runs import CASES, environment, full, on, record, run, write
 
 HOSTILE = "</script><script>|`::error::##[error]x\x00\x1b[31m\nline"

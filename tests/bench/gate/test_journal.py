@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.gate.journal import Journal
-from bench.records.launch import Comparing, Launch, Side
-from bench.records.lines import StoreError
-from bench.records.schema import Environment, as_json
+from attnbench.bench.gate.journal import Journal
+from attnbench.bench.records.launch import Comparing, Launch, Side
+from attnbench.bench.records.lines import StoreError
+from attnbench.bench.records.schema import Environment, as_json
 
 ROOT = Path(__file__).parents[3]
 
@@ -137,8 +137,8 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 import msgspec
-from bench.gate.journal import Journal
-from bench.records.launch import Comparing
+from attnbench.bench.gate.journal import Journal
+from attnbench.bench.records.launch import Comparing
 with Journal.open(Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Comparing), resume=True):
     print("open", flush=True)
     time.sleep(100)

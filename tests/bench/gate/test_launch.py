@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from bench.gate import launch as launching
-from bench.gate.launch import Bench, Contender, SideFailed, launch, pinned
-from bench.records.schema import Comparison, Status
-from bench.timing.status import RemoteError
+from attnbench.bench.gate import launch as launching
+from attnbench.bench.gate.launch import Bench, Contender, SideFailed, launch, pinned
+from attnbench.bench.records.schema import Comparison, Status
+from attnbench.bench.workers.status import RemoteError
 from tests.bench.timing.simulated import Hardware
 from tests.bench.timing.world import CASE, Kernel, SimulatedPool
 
@@ -77,7 +77,7 @@ def test_what_is_wrong_after_it_was_timed_makes_the_launch_worth_nothing(on, mon
         judged=1,
         outside=1,
     )
-    monkeypatch.setattr("bench.timing.worker.Server.verify", lambda _: wrong)
+    monkeypatch.setattr("attnbench.bench.workers.server.Server.verify", lambda _: wrong)
     with pytest.raises(SideFailed) as caught:
         on(Kernel(), Kernel())
     assert caught.value.failure is wrong

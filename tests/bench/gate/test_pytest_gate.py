@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import torch  # noqa: F401  # here, since pytester forgets what a session imports, and torch loads once
 
-from bench.records.store import read_run, write_run
+from attnbench.bench.records.store import read_run, write_run
 
 pytest_plugins = ["pytester"]
 
@@ -24,8 +24,8 @@ TESTS = """
 import pytest
 from types import SimpleNamespace
 
-from bench.records.schema import Agreement
-from bench.timing.replay import VirtualClock
+from attnbench.bench.records.schema import Agreement
+from attnbench.bench.timing.replay import VirtualClock
 from tests.bench.gate.stored_runs import CASES, comparison
 
 CLOCK = VirtualClock()
@@ -59,7 +59,14 @@ def session(pytester, monkeypatch):
     def run(*arguments, slower=1.0, names=("fast", "plain"), cases=1, first="pass", share=0.2):
         seconds = [second * slower for second in SECONDS]
         pytester.makepyfile(TESTS.format(seconds=seconds, names=list(names), cases=cases, first=first, share=share))
-        plugins = ["-p", "bench.gate.pytest_plugin", "-p", "pytest_benchmark.plugin", "-p", "no:cacheprovider"]
+        plugins = [
+            "-p",
+            "attnbench.bench.gate.pytest_plugin",
+            "-p",
+            "pytest_benchmark.plugin",
+            "-p",
+            "no:cacheprovider",
+        ]
         return pytester.runpytest_inprocess(*plugins, *map(str, arguments))
 
     return run

@@ -12,22 +12,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import reaper, scratch
-from bench.gate.revisions import checked_out
+from attnbench.bench.gate.revisions import checked_out
+from attnbench.bench.workers import reaper, scratch
 
 ROOT = Path(__file__).parents[3]
 SECONDS = 20
 RUN = """
 import sys, time
 from pathlib import Path
-from bench.gate.revisions import checked_out
+from attnbench.bench.gate.revisions import checked_out
 with checked_out(Path(sys.argv[1]), ("one", "two"), setup=sys.argv[2]) as trees:
     {body}
     print("ready", flush=True)
     time.sleep(300)
 """
 WORKERS = """
-    from bench.timing.process import Worker, pool
+    from attnbench.bench.workers.process import Worker, pool
     with pool("cpu", 60) as workers:
         held = [Worker("kernel.py:f", "cpu", workers.folder, 60, tree.setting()) for tree in trees]
         for worker in held:

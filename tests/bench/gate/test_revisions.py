@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.gate import git
-from bench.gate.git import RevisionError
-from bench.gate.revisions import checked_out
+from attnbench.bench.gate import git
+from attnbench.bench.gate.git import RevisionError
+from attnbench.bench.gate.revisions import checked_out
 
 ROOT = Path(__file__).parents[3]
 
@@ -205,7 +205,10 @@ def test_an_implementation_that_a_tree_cant_have_is_told_early(repo, implementat
 
 
 def test_nothing_here_imports_torch(fresh):
-    assert fresh("import sys, bench.gate.revisions, bench.gate.journal; print('torch' in sys.modules)") == "False"
+    assert (
+        fresh("import sys, attnbench.bench.gate.revisions, bench.gate.journal; print('torch' in sys.modules)")
+        == "False"
+    )
 
 
 def test_this_repository_can_be_compared_with_itself():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats.mstats import trimmed_mean_ci
 
-from bench.gate.rule import (
+from attnbench.bench.gate.rule import (
     CONFIRMING,
     RULE,
     Rule,
@@ -20,7 +20,7 @@ from bench.gate.rule import (
     flagged,
     shifted_together,
 )
-from bench.records.verdict import Verdict
+from attnbench.bench.records.verdict import Verdict
 
 MIRROR = {Verdict.REGRESSED: Verdict.IMPROVED, Verdict.IMPROVED: Verdict.REGRESSED}
 SD = 0.009

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from bench.gate.selfcheck import CASE, Rate, Trial, planned, promises
-from bench.records.schema import as_json
-from bench.records.verdict import Verdict
-from impls.contract import parse_case
+from attnbench.bench.gate.selfcheck import CASE, Rate, Trial, planned, promises
+from attnbench.bench.records.schema import as_json
+from attnbench.bench.records.verdict import Verdict
+from attnbench.impls.contract import parse_case
 
 WORDS = ("gate-selfcheck", "--same", "4", "--barely", "2", "--slower", "2")
 

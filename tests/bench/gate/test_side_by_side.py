@@ -5,14 +5,14 @@ import random
 
 import pytest
 
-from bench.gate.launch import Contender, SideFailed
-from bench.gate.rule import RULE
-from bench.gate.side_by_side import InMemory, SideBySide
-from bench.records.launch import Launch
-from bench.records.schema import Status
-from bench.records.verdict import About, Verdict
-from bench.timing.status import RemoteError
-from impls.contract import parse_case
+from attnbench.bench.gate.launch import Contender, SideFailed
+from attnbench.bench.gate.rule import RULE
+from attnbench.bench.gate.side_by_side import InMemory, SideBySide
+from attnbench.bench.records.launch import Launch
+from attnbench.bench.records.schema import Status
+from attnbench.bench.records.verdict import About, Verdict
+from attnbench.bench.workers.status import RemoteError
+from attnbench.impls.contract import parse_case
 
 A, B = Contender("A", "x", "x"), Contender("B", "y", "y")
 CASES = [parse_case(f"b1-h1-s{16 * n}-d16-full-fp32") for n in range(1, 13)]

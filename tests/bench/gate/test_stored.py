@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from bench.gate.stored import COARSE_NOTE, judge
-from bench.gate.times import by_interval
-from bench.records.schema import Agreement, KnownLimit, Status
-from bench.records.verdict import About, Verdict
+from attnbench.bench.gate.stored import COARSE_NOTE, judge
+from attnbench.bench.gate.times import by_interval
+from attnbench.bench.records.schema import Agreement, KnownLimit, Status
+from attnbench.bench.records.verdict import About, Verdict
 from tests.bench.gate.stored_runs import CASES, comparison, environment, full, on, record, run
 
 R, I, U, D = Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.UNDECIDED

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.gate.revisions import checked_out
-from bench.timing.process import Worker, pool
-from bench.timing.setting import PLAIN as PLAIN_SETTING
-from bench.timing.setting import Setting
-from bench.timing.status import RemoteError
-from impls.contract import parse_case
-from impls.tree import HARNESS
+from attnbench.bench.gate.revisions import checked_out
+from attnbench.bench.workers.process import Worker, pool
+from attnbench.bench.workers.setting import PLAIN as PLAIN_SETTING
+from attnbench.bench.workers.setting import Setting
+from attnbench.bench.workers.status import RemoteError
+from attnbench.impls.contract import parse_case
 
 ROOT = Path(__file__).parents[3]
 CASE = parse_case("b1-h2-s8-d8-full-fp32")
@@ -27,8 +26,8 @@ def f(q, k, v, *, scale=None):
 RIGHT = "def scores(q, k):\n    return q @ k.mT\n"
 WRONG = "def scores(q, k):\n    return k @ q.mT\n"
 IMPLEMENTATION = """
-from impls.contract import Implementation, Inputs, Outputs
-from impls.mine_parts.words import SUMMARY
+from attnbench.impls.contract import Implementation, Inputs, Outputs
+from attnbench.impls.mine_parts.words import SUMMARY
 {more}
 
 def prepare(inputs: Inputs):
@@ -99,11 +98,7 @@ def test_each_side_compiles_into_a_cache_of_its_own(workers, repo):
 
 def attnbench(summary, more=""):
     """The files of a checkout whose one implementation says `summary`, with harness modules that must not be used."""
-    unused = {
-        f"impls/{name}.py": "raise RuntimeError('the harness has its own')" for name in HARNESS - {"contract"}
-    }
     return {
-        **unused,
         "impls/__init__.py": "",
         "impls/contract/__init__.py": "raise RuntimeError('the harness has its own')",
         "impls/mine.py": IMPLEMENTATION.format(more=more),
@@ -129,8 +124,8 @@ def test_implementations_come_from_the_tree_alone(workers, repo, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ("from impls.contract import NewerThanThis", "cannot import name 'NewerThanThis'"),
-        ("from impls.masked_fill import IMPL as OTHER", "No module named 'impls.masked_fill'"),
+        ("from attnbench.impls.contract import NewerThanThis", "cannot import name 'NewerThanThis'"),
+        ("from attnbench.impls.masked_fill import IMPL as OTHER", "No module named 'attnbench.impls.masked_fill'"),
         ("Implementation(name='x', summary='', prepare=None, newer=1)", "unexpected keyword argument 'newer'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
     ],
@@ -194,17 +189,18 @@ def test_so_is_the_compiled_part_that_was_installed_with_it(workers, repo, tmp_p
 def test_nothing_of_a_tree_is_loaded_before_a_worker_takes_it(fresh):
     """Else the fork server's copy would stand in every worker."""
     code = (
-        "import sys, bench.timing.preload; from impls.tree import HARNESS; "
-        "print({n.split('.')[1] for n in sys.modules if n.startswith('impls.')} - HARNESS)"
+        "import sys, attnbench.bench.workers.preload; "
+        "print({n.split('.')[2] for n in sys.modules if n.startswith('attnbench.impls.')} - {'contract'})"
     )
     assert fresh(code) == "set()"
 
 
 def test_a_process_takes_one_tree_and_only_before_it_has_implementations(fresh):
     take = (
-        "from pathlib import Path; from impls.tree import take, TreeError\ntry: {}\nexcept TreeError as e: print(e)"
+        "from pathlib import Path\nfrom attnbench.bench.registry.checkout import use_checkout, CheckoutError\n"
+        "try: {}\nexcept CheckoutError as e: print(e)"
     )
-    twice = take.format("take(Path('/a'), 'one'); take(Path('/b'), 'two')")
-    late = "import impls.sdpa;" + take.format("take(Path('/a'), 'one')")
+    twice = take.format("use_checkout(Path('/a'), 'one'); use_checkout(Path('/b'), 'two')")
+    late = "import attnbench.impls.sdpa;" + take.format("use_checkout(Path('/a'), 'one')")
     assert fresh(twice) == "can't take the implementations of two: this process has those of one already"
     assert fresh(late) == "can't take the implementations of one: this process has sdpa already"

@@ -5,15 +5,15 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from bench.life import Settings
-from bench.records.schema import Status
-from bench.run import run_case
-from bench.timing import conditions
-from bench.timing.clocks import EventClock, StrayWork
-from bench.timing.graphs import GraphClock
-from bench.timing.rounds import Effort
-from bench.timing.status import WrongResult
-from impls.contract import parse_case
+from attnbench.bench.case_run import Settings
+from attnbench.bench.records.schema import Status
+from attnbench.bench.run import run_case
+from attnbench.bench.timing import conditions
+from attnbench.bench.timing.clocks import EventClock, StrayWork
+from attnbench.bench.timing.graphs import GraphClock
+from attnbench.bench.timing.rounds import Effort
+from attnbench.bench.workers.status import WrongResult
+from attnbench.impls.contract import parse_case
 from tests.bench.timing.nvml import Nvml
 from tests.bench.timing.simulated import Hardware
 from tests.bench.timing.world import CASE, Kernel, SimulatedPool, timer_of

@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-from bench.timing.device import Device
+from attnbench.bench.timing.device import Device
 
 LAUNCH_US = 5.0
 GRAPH_LAUNCH_US, GRAPH_NODE_US = 10.0, 0.5

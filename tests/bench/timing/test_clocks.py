@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from bench.timing.clocks import CpuClock, StrayWork, clock_for
-from bench.timing.device import Device, device_of
-from bench.timing.timer import Timer
+from attnbench.bench.timing.clocks import CpuClock, StrayWork, clock_for
+from attnbench.bench.timing.device import Device, device_of
+from attnbench.bench.timing.timer import Timer
 from tests.bench.timing.simulated import L2_BYTES, LAUNCH_US, Hardware
 from tests.bench.timing.world import Kernel, timer_of
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.records.environment import environment, gpu_facts
-from bench.records.nvml import UnknownGpu, gpu
-from bench.timing.gpu import energy_counter_mj, gpu_figures
+from attnbench.bench.records.environment import environment, gpu_facts
+from attnbench.bench.records.nvml import UnknownGpu, gpu
+from attnbench.bench.timing.gpu import energy_counter_mj, gpu_figures
 from tests.bench.timing.nvml import UUID, Nvml
 from tests.bench.timing.simulated import Hardware
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.records.store import read_run
-from bench.timing import pinning
-from bench.timing.process import Worker, start_server
-from bench.timing.setting import Setting
-from impls.contract import parse_case
+from attnbench.bench.records.store import read_run
+from attnbench.bench.timing import pinning
+from attnbench.bench.workers.process import Worker, start_server
+from attnbench.bench.workers.setting import Setting
+from attnbench.impls.contract import parse_case
 
 CASE = parse_case("b1-h4-s512-d32-causal-fp32")
 

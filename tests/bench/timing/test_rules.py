@@ -23,8 +23,16 @@ class Rule:
     new: str
 
 
-CLOCKS, GRAPHS, TIMER = "bench.timing.clocks", "bench.timing.graphs", "bench.timing.timer"
-DEVICE, LIFE, PROCESS = "bench.timing.device", "bench.life", "bench.timing.process"
+CLOCKS, GRAPHS, TIMER = (
+    "attnbench.bench.timing.clocks",
+    "attnbench.bench.timing.graphs",
+    "attnbench.bench.timing.timer",
+)
+DEVICE, LIFE, PROCESS = (
+    "attnbench.bench.timing.device",
+    "attnbench.bench.case_run",
+    "attnbench.bench.workers.process",
+)
 RULES = (
     Rule(scenarios.launches_do_not_count, CLOCKS, "device.hold(self._cycles)", "pass"),
     Rule(scenarios.a_slow_host_gets_a_longer_hold, CLOCKS, "held = not events[0][0].query()", "held = True"),
@@ -120,14 +128,16 @@ RULES = (
     ),
     Rule(
         scenarios.slowing_that_has_ended_is_found_in_the_counter,
-        "bench.timing.conditions",
+        "attnbench.bench.timing.conditions",
         "if share > STEAL_SHARE",
         "if False",
     ),
-    Rule(scenarios.a_dead_context_ends_one_record, PROCESS, "if answer.status in POISONING:", "if False:"),
+    Rule(
+        scenarios.a_dead_context_ends_one_record, PROCESS, "if answer.status in NEEDS_FRESH_PROCESS:", "if False:"
+    ),
     Rule(
         scenarios.memory_that_runs_out_is_told,
-        "bench.timing.status",
+        "attnbench.bench.workers.status",
         'type(error).__name__ == "OutOfMemoryError" or ',
         "False and ",
     ),

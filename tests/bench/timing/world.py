@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from bench.agreement.oracle import Oracle
-from bench.timing.process import Pool, Worker
-from bench.timing.timer import Timer
-from bench.timing.worker import Server, _answer
-from impls.contract import Implementation, parse_case
-from impls.registry import find
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.registry.catalogue import find
+from attnbench.bench.timing.timer import Timer
+from attnbench.bench.workers.process import Pool, Worker
+from attnbench.bench.workers.server import Server, _answer
+from attnbench.impls.contract import Implementation, parse_case
 from tests.bench.timing.simulated import Hardware
 
 CASE = parse_case("b1-h1-s16-d8-full-fp32")

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_pages import Opened
 
-from bench.gate.rule import RULE
-from bench.records.launch import Launch
-from bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
-from reports.verdicts.page import render
-from reports.verdicts.plot import BOUNDS, WIDTH, change, plot
+from attnbench.bench.gate.rule import RULE
+from attnbench.bench.records.launch import Launch
+from attnbench.bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
+from attnbench.reports.verdicts.page import render
+from attnbench.reports.verdicts.plot import BOUNDS, WIDTH, change, plot
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 VERDICTS = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.UNDECIDED)

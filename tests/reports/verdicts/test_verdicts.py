@@ -7,8 +7,8 @@ import xml.etree.ElementTree as ET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
-from reports.verdicts import annotations, junit, machine, markdown, page
+from attnbench.bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
+from attnbench.reports.verdicts import annotations, junit, machine, markdown, page
 
 words = st.text(st.characters(), max_size=30) | st.text("`|<>&:%,\r\n\x00\u202e\ud800#[]" + string.digits)
 ratios = st.none() | st.floats(0, 1e6)

@@ -6,9 +6,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bench.agreement.rows import alibi_rows, visible_rows
-from impls.contract import Case, Inputs, Mask
-from impls.tensors import dense_kv
+from attnbench.bench.agreement.rows import alibi_rows, visible_rows
+from attnbench.impls.contract import Case, Inputs, Mask
+from attnbench.impls.contract.tensors import dense_kv
 
 SCORES = 1 << 18
 """Scores that are worth computing for each mistake."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impls.contract import Inputs, Paged, Segment
+from attnbench.impls.contract import Inputs, Paged, Segment
 
 SCORES_AT_ONCE = 1 << 22
 """Float64 scores held at one time (32 MiB)."""

@@ -1,4 +1,4 @@
-"""``python -m bench.timing.fidelity``: our medians beside those of ``torch.utils.benchmark``.
+"""``python -m tests.tools.fidelity``: our medians beside those of ``torch.utils.benchmark``.
 
 Both time the same calls in one process, taking turns in a seeded random order, so that
 drift hits both alike. Prints a ratio for each case and implementation; exit 1 where one is
@@ -14,11 +14,11 @@ from statistics import median
 
 from torch.utils.benchmark import Timer as TorchTimer
 
-from bench.agreement.oracle import Oracle
-from bench.timing.timer import Timer
-from impls.contract import Case, parse_case
-from impls.registry import find
-from reports.units import show
+from attnbench.bench.agreement.oracle import Oracle
+from attnbench.bench.registry.catalogue import find
+from attnbench.bench.timing.timer import Timer
+from attnbench.impls.contract import Case, parse_case
+from attnbench.reports.units import show
 
 CASES = (
     "b1-h4-s64-d64-causal-fp32",

@@ -1,9 +1,9 @@
 """Implementations of another checkout: its files in place of this one's, judged by this one's harness.
 
 Two revisions are compared by one and the same harness, so that a difference is one
-of the kernels. The modules named in ``HARNESS`` stay this checkout's; all others of
-the package ``impls`` come from the tree, and from nowhere else: what the tree lacks does not
-import, rather than be found here. A process takes one tree, once, and for good.
+of the kernels. The contract stays this checkout's; all other modules of the
+package ``impls`` come from the other checkout, and from nowhere else: what it lacks does not
+import, rather than be found here. A process uses one other checkout, once, and for good.
 """
 
 import importlib
@@ -15,21 +15,22 @@ from importlib.machinery import PathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import impls
+from attnbench import impls
 
-HARNESS = frozenset({"contract", "loading", "reference", "registry", "tensors", "tree", "user_file"})
-"""Modules that are no implementations; a tree's own files of these names are not used."""
+SHARED = "contract"
+"""The one module of ``impls`` that is no implementation; a checkout's own is not used."""
 
-ROOMS = frozenset({"bench", "impls", "reports"})
-_taken: list["Tree"] = []
+OWN = frozenset({"attnbench", "bench"})
+"""Top-level modules of this harness: ``python -m bench`` is the second."""
+_active: list["Checkout"] = []
 
 
-class TreeError(RuntimeError):
+class CheckoutError(RuntimeError):
     """A tree can't be taken, or something that was imported is not its own."""
 
 
 @dataclass(frozen=True)
-class Tree:
+class Checkout:
     """The root of a checkout, and the words for it: ``main (0123456789ab)``."""
 
     path: Path
@@ -48,13 +49,13 @@ class Tree:
             return spec is not None
         return any(next(Path(place).glob("*.py"), None) for place in spec.submodule_search_locations or ())
 
-    def strangers(self) -> list[str]:
+    def foreign_modules(self) -> list[str]:
         """Modules that the tree has itself but that were imported from elsewhere, with what belongs to them.
 
         An installed copy of the package under test would be measured for both sides;
         so would its compiled part, which is installed with it under another name.
         """
-        names = {name.partition(".")[0] for name in sys.modules} - ROOMS - sys.stdlib_module_names
+        names = {name.partition(".")[0] for name in sys.modules} - OWN - sys.stdlib_module_names
         elsewhere = {name: origin for name in names if (origin := _origin(name)) and not self._holds(origin)}
         own = {name for name in elsewhere if self.has(name)}
         if any(map(self.has, names)):
@@ -80,28 +81,27 @@ def _origin(name: str) -> Path | None:
     return next((Path(place).resolve() for place in places if place), None)
 
 
-def taken() -> Tree | None:
+def active_checkout() -> Checkout | None:
     """The tree that this process took, if any."""
-    return _taken[0] if _taken else None
+    return _active[0] if _active else None
 
 
-def take(path: Path, label: str) -> None:
-    """From now on, implementations are those of the checkout at `path`; raises TreeError when it is too late."""
-    for name in sorted(HARNESS):
-        importlib.import_module(f"impls.{name}")
-    parts = {name.split(".")[1] for name in sys.modules if name.startswith("impls.")}
-    if _taken or parts - HARNESS:
-        loaded = ", ".join(sorted(parts - HARNESS)) or f"those of {_taken[0].label}"
-        raise TreeError(f"can't take the implementations of {label}: this process has {loaded} already")
-    _taken.append(Tree(path.resolve(), label))
+def use_checkout(path: Path, label: str) -> None:
+    """From now on, implementations are those of the checkout at `path`; raises CheckoutError when it is too late."""
+    importlib.import_module(f"attnbench.impls.{SHARED}.tensors")
+    parts = {name.split(".")[2] for name in sys.modules if name.startswith("attnbench.impls.")} - {SHARED}
+    if _active or parts:
+        loaded = ", ".join(sorted(parts)) or f"those of {_active[0].label}"
+        raise CheckoutError(f"can't take the implementations of {label}: this process has {loaded} already")
+    _active.append(Checkout(path.resolve(), label))
     impls.__path__ = [str(path.resolve() / "impls")]
 
 
-def require_own() -> None:
-    """Raise TreeError when something of the tree that this process took was imported from elsewhere."""
-    tree = taken()
-    if tree and (found := tree.strangers()):
-        raise TreeError(
+def require_own_modules() -> None:
+    """Raise CheckoutError when something of the tree that this process took was imported from elsewhere."""
+    tree = active_checkout()
+    if tree and (found := tree.foreign_modules()):
+        raise CheckoutError(
             f"not the code of {tree.label}: {', '.join(found)} was imported, of which the tree has its own; "
             "build it in the tree (--setup), and import it while the file loads"
         )

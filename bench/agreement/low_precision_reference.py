@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from bench.agreement.rounding import VARIANCE, Chunk, Low, RoundingErrors
-from bench.agreement.rows import alibi_rows, visible_rows
-from impls.contract import Case, Inputs
-from impls.tensors import dense_kv
+from attnbench.bench.agreement.rounding import VARIANCE, Chunk, Low, RoundingErrors
+from attnbench.bench.agreement.rows import alibi_rows, visible_rows
+from attnbench.impls.contract import Case, Inputs
+from attnbench.impls.contract.tensors import dense_kv
 
 SCORES_AT_ONCE = 1 << 23
 LOG2E = 1.4426950408889634

@@ -18,7 +18,7 @@ from tempfile import gettempdir, mkdtemp
 
 from filelock import FileLock, Timeout
 
-from bench import reaper
+from attnbench.bench.workers import reaper
 
 PREFIX = "attnbench-"
 LOCK = "owner.lock"

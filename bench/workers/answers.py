@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.records.schema import Agreement, Comparison
+from attnbench.bench.records.schema import Agreement, Comparison
 
 
 @dataclass(frozen=True)

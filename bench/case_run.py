@@ -6,14 +6,14 @@ from time import perf_counter
 
 import msgspec
 
-from bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
-from bench.spent import Spent
-from bench.timing.answers import CheckAnswer, CloseAnswer, OpenAnswer
-from bench.timing.conditions import WITHIN_A_CONTEST, Watch, machine_moved
-from bench.timing.process import Pool
-from bench.timing.rounds import Contestant, Effort, contest
-from bench.timing.status import RemoteError, WorkerFailure, status_of
-from impls.contract import Case, cost
+from attnbench.bench.phase_times import PhaseTimes
+from attnbench.bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
+from attnbench.bench.timing.conditions import WITHIN_ROUNDS, Watch, machine_moved
+from attnbench.bench.timing.rounds import Effort, Sampler, contest
+from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, OpenAnswer
+from attnbench.bench.workers.process import Pool
+from attnbench.bench.workers.status import RemoteError, WorkerFailure, status_of
+from attnbench.impls.contract import Case, cost
 
 ROOF_MARGIN = 1.25
 """A rate this far above the device's own matrix product is no result: peaks vary by less from run to run."""
@@ -38,10 +38,10 @@ class Settings:
     peaks: Callable[[bool], Peaks] | None = None
 
 
-class Life:
+class CaseRun:
     """What happens to one case; every way to end becomes a record in :meth:`record`."""
 
-    def __init__(self, case: Case, pool: Pool, settings: Settings, spent: Spent) -> None:
+    def __init__(self, case: Case, pool: Pool, settings: Settings, spent: PhaseTimes) -> None:
         self.case, self.pool, self.settings, self.spent = case, pool, settings, spent
         self.checked: dict[str, CheckAnswer] = {}
         self.ready: dict[str, OpenAnswer] = {}
@@ -75,7 +75,7 @@ class Life:
         self.checked[name] = answer
         return self.record(name, agreement=answer.agreement)
 
-    def open(self, record: Record) -> Contestant | Record:
+    def open(self, record: Record) -> Sampler | Record:
         """Prepare for sampling; a record where that fails."""
         worker, start = self.pool.worker(record.implementation), perf_counter()
         try:
@@ -87,7 +87,7 @@ class Life:
         finally:
             self.spent.inputs_s += perf_counter() - start
         prior = self.prior[record.implementation].samples_ns if record.implementation in self.prior else ()
-        return Contestant(record.implementation, lambda: float(worker.ask("sample")), prior)
+        return Sampler(record.implementation, lambda: float(worker.ask("sample")), prior)
 
     def recall(self, record: Record) -> None:
         """Go on from a record that was checked and timed before, instead of checking again."""
@@ -99,29 +99,29 @@ class Life:
         self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0, notes)
         self.wall_s[name] = record.wall_s
 
-    def contest(self, opened: list[Contestant]) -> list[Contestant]:
+    def contest(self, opened: list[Sampler]) -> list[Sampler]:
         """Sample all in turn; a disturbed contest is held again, a few times, and then marked."""
-        ended: list[Contestant] = []
+        ended: list[Sampler] = []
         for _ in range(1 + self.settings.remeasure):
             before = self._probe()
             watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
             stopped = list(contest(opened, self.settings.effort, self.settings.seed))
             self.conditions = self._conditions(watch.conditions(), before, self._probe())
             self._account(stopped)
-            ended += [contestant for contestant in stopped if contestant.error is not None]
-            right = [contestant for contestant in stopped if contestant.error is None]
+            ended += [sampler for sampler in stopped if sampler.error is not None]
+            right = [sampler for sampler in stopped if sampler.error is None]
             if not right or not self.conditions.disturbance:
                 break
-            opened = [contestant.again() for contestant in right]
+            opened = [sampler.again() for sampler in right]
         return ended + right
 
-    def _account(self, stopped: Sequence[Contestant]) -> None:
+    def _account(self, stopped: Sequence[Sampler]) -> None:
         """Count what a contest took: its timed calls, and what lay between them."""
-        for contestant in stopped:
-            sampled_ns = sum(contestant.samples_ns[len(contestant.prior_ns) :])
-            timed_s = sampled_ns * self.ready[contestant.name].calls / 1e9
+        for sampler in stopped:
+            sampled_ns = sum(sampler.samples_ns[len(sampler.prior_ns) :])
+            timed_s = sampled_ns * self.ready[sampler.name].calls / 1e9
             self.spent.timed_s += timed_s
-            self.spent.between_s += contestant.spent_s - timed_s
+            self.spent.between_s += sampler.spent_s - timed_s
 
     def _probe(self) -> dict[str, float]:
         """How fast the CPU itself is now; nothing of a device, whose clocks NVML tells, nor from a dead worker."""
@@ -135,31 +135,31 @@ class Life:
 
     def _conditions(self, seen: Conditions, before: dict[str, float], after: dict[str, float]) -> Conditions:
         """What was seen, with the probes; a machine that changed its speed meanwhile was disturbed."""
-        moved = machine_moved(before, after, bounds=WITHIN_A_CONTEST)
+        moved = machine_moved(before, after, bounds=WITHIN_ROUNDS)
         return Conditions(
             before=seen.before | before,
             after=seen.after | after,
             disturbance="; ".join(words for words in (seen.disturbance, moved) if words),
         )
 
-    def finish(self, contestant: Contestant) -> Record:
+    def finish(self, sampler: Sampler) -> Record:
         """Check what was timed once more, and make the record."""
-        name, start = contestant.name, perf_counter()
-        if contestant.error is not None:
-            return self.record(name, error=contestant.error)
+        name, start = sampler.name, perf_counter()
+        if sampler.error is not None:
+            return self.record(name, error=sampler.error)
         try:
             answer: CloseAnswer = self.pool.worker(name).ask("close")
         except WorkerFailure as error:
             return self.record(name, error=error)
         finally:
             self.spent.checking_s += perf_counter() - start
-            self.wall_s[name] += perf_counter() - start + contestant.spent_s
+            self.wall_s[name] += perf_counter() - start + sampler.spent_s
         agreement = self.checked[name].agreement
         if not answer.verified.ok:
             timed = msgspec.structs.replace(answer.verified, hint="right when checked, wrong after it was timed")
             agreement = msgspec.structs.replace(agreement, comparisons=(*agreement.comparisons, timed))
             return self.record(name, agreement=agreement)
-        measurement = self._measurement(contestant, answer)
+        measurement = self._measurement(sampler, answer)
         if impossible := self._impossible(measurement):
             return self.record(name, error=RemoteError(Status.WRONG, impossible))
         return self.record(name, agreement=agreement, measurement=measurement)
@@ -178,13 +178,13 @@ class Life:
             "work was skipped, or went on after the clock had stopped"
         )
 
-    def _measurement(self, contestant: Contestant, closed: CloseAnswer) -> Measurement:
-        ready = self.ready[contestant.name]
+    def _measurement(self, sampler: Sampler, closed: CloseAnswer) -> Measurement:
+        ready = self.ready[sampler.name]
         return Measurement(
-            samples_ns=tuple(contestant.samples_ns),
+            samples_ns=tuple(sampler.samples_ns),
             calls=ready.calls,
             warmup_ns=ready.warmup_ns,
-            first_call_ns=self.checked[contestant.name].first_call_ns,
+            first_call_ns=self.checked[sampler.name].first_call_ns,
             clock=ready.clock,
             cache=ready.cache,
             inside=self.case.direction,
@@ -194,7 +194,7 @@ class Life:
             saved_bytes=closed.saved_bytes,
             host_ns=closed.host_ns,
             energy_j=closed.energy_j,
-            stopped=contestant.stopped,
+            stopped=sampler.stopped,
         )
 
     def record(

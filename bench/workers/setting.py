@@ -30,9 +30,9 @@ class Setting:
 
             torch.set_num_threads(self.threads)
         if self.tree is not None:
-            from impls.tree import take
+            from attnbench.bench.registry.checkout import use_checkout
 
-            take(self.tree, self.revision)
+            use_checkout(self.tree, self.revision)
 
 
 PLAIN = Setting()

@@ -17,7 +17,7 @@ ENOUGH = 1024
 MOST_BANDS = 8
 
 
-def cell_norms(x: Tensor, like: Sequence[int] = ()) -> Tensor:
+def band_norms(x: Tensor, like: Sequence[int] = ()) -> Tensor:
     """L2 norm of each cell of ``[B, H, R, D]`` (or ``[B, H, R]``).
 
     The result is ``[B or 1, H or 1, bands]``: heads are merged first, then batch rows. `like` is the

@@ -15,16 +15,16 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
-from bench.reaper import SERVER_FOLDER
-from bench.records.schema import Status
-from bench.scratch import scratch, token
-from bench.timing.pinning import variables
-from bench.timing.setting import PLAIN, Setting
-from bench.timing.status import RemoteError, WorkerCrashed, WorkerTimeout
-from bench.timing.worker import serve
+from attnbench.bench.records.schema import Status
+from attnbench.bench.timing.pinning import variables
+from attnbench.bench.workers.reaper import SERVER_FOLDER
+from attnbench.bench.workers.scratch import scratch, token
+from attnbench.bench.workers.server import serve
+from attnbench.bench.workers.setting import PLAIN, Setting
+from attnbench.bench.workers.status import RemoteError, WorkerCrashed, WorkerTimeout
 
 LOG_TAIL_LINES = 3
-POISONING = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
+NEEDS_FRESH_PROCESS = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
 """After these the next case gets a fresh process: a CUDA context may be dead, memory may be held."""
 
 SHORT_SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
@@ -39,7 +39,7 @@ A setting of the user's own is left alone.
 def _context() -> ForkServerContext:
     token()  # before the server starts, which hands it on to the workers: the reaper knows them by it
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.timing.preload"])
+    context.set_forkserver_preload(["attnbench.bench.workers.preload"])
     return context
 
 
@@ -95,14 +95,14 @@ class Worker:
                 raise WorkerTimeout(f"no answer to {method} within {limit:g} s; the worker was killed")
             answer = self._connection.recv()
         except (EOFError, ConnectionError) as error:
-            raise WorkerCrashed(self._epitaph()) from error
+            raise WorkerCrashed(self._exit_reason()) from error
         if isinstance(answer, RemoteError):
-            if answer.status in POISONING:
+            if answer.status in NEEDS_FRESH_PROCESS:
                 self.stop()
             raise answer
         return answer
 
-    def _epitaph(self) -> str:
+    def _exit_reason(self) -> str:
         """How the process ended, with the last lines that it wrote."""
         self._process.join(timeout=5)
         code = self._process.exitcode
@@ -150,7 +150,7 @@ class Pool:
         """A worker that nobody else has; whoever asks for it stops it."""
         return Worker(name, self.device, self.folder, self.timeout_s, setting)
 
-    def enrol(self, label: str, name: str, setting: Setting) -> Worker:
+    def register(self, label: str, name: str, setting: Setting) -> Worker:
         """A worker of the implementation `name`, set up so, that goes by `label`."""
         self._workers[label] = self.fresh(name, setting)
         return self._workers[label]

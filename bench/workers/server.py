@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
-from bench.records.schema import Comparison, Peaks
-from bench.timing.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
-from bench.timing.device import Device
-from bench.timing.pinning import MainThread, let_free, pinned, why_not
-from bench.timing.setting import PLAIN, Setting
-from bench.timing.status import MissingPackage, RemoteError, status_of
+from attnbench.bench.records.schema import Comparison, Peaks
+from attnbench.bench.timing.device import Device
+from attnbench.bench.timing.pinning import MainThread, let_free, pinned, why_not
+from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
+from attnbench.bench.workers.setting import PLAIN, Setting
+from attnbench.bench.workers.status import MissingPackage, RemoteError, status_of
 
 MEMORY_SHARE = 0.9
 PR_SET_PDEATHSIG = 1
@@ -29,7 +29,7 @@ class Server:
     """Everything that a worker can be asked; each public method is one request."""
 
     def __init__(self, name: str, device: str, folder: Path) -> None:
-        from bench.agreement.oracle import Oracle
+        from attnbench.bench.agreement.oracle import Oracle
 
         self.name, self.device = name, device
         self.oracle = Oracle(folder, device)
@@ -39,19 +39,25 @@ class Server:
         self.accelerator: Device | None = None  # a device in place of torch's own
 
     def _implementation(self) -> Any:
-        from impls.registry import find, why_unavailable
-        from impls.tree import require_own
+        from attnbench.bench.registry.catalogue import find, why_unavailable
+        from attnbench.bench.registry.checkout import require_own_modules
 
         found = find(self.name)
-        require_own()
+        require_own_modules()
         if reason := why_unavailable(found, self.device):
             raise MissingPackage(reason)
         return found
 
     def describe(self, names: tuple[str, ...]) -> list[Description | Unusable]:
         """The implementations of these names; of all that there are without one."""
-        from impls.loading import UserFileError
-        from impls.registry import UnknownImplementation, catalogue, find, installed_version, why_unavailable
+        from attnbench.bench.registry.catalogue import (
+            UnknownImplementation,
+            catalogue,
+            find,
+            installed_version,
+            why_unavailable,
+        )
+        from attnbench.bench.registry.loading import UserFileError
 
         def one(name: str) -> Description | Unusable:
             try:
@@ -73,7 +79,7 @@ class Server:
 
     def supports(self, names: tuple[str, ...], case: Any) -> dict[str, str | None]:
         """Why each implementation can't do a case; None where it can."""
-        from impls.registry import find, why_unavailable
+        from attnbench.bench.registry.catalogue import find, why_unavailable
 
         found = {name: find(name) for name in names}
         return {
@@ -83,9 +89,9 @@ class Server:
 
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
         """What each implementation says to each feature, on a CPU, on CUDA and on this worker's device."""
-        from bench.features import row_of
-        from impls.loading import UserFileError
-        from impls.registry import UnknownImplementation, catalogue, find
+        from attnbench.bench.registry.catalogue import UnknownImplementation, catalogue, find
+        from attnbench.bench.registry.features import row_of
+        from attnbench.bench.registry.loading import UserFileError
 
         try:
             return [row_of(find(name), self.device) for name in names or tuple(catalogue())]
@@ -94,7 +100,7 @@ class Server:
 
     def machine(self) -> dict[str, str] | Unusable:
         """What only torch knows of this machine."""
-        from bench.timing.machine import DeviceError, torch_facts
+        from attnbench.bench.timing.machine import DeviceError, torch_facts
 
         try:
             return torch_facts(self.device)
@@ -103,19 +109,19 @@ class Server:
 
     def peaks(self, environment: Any, dtypes: tuple[str, ...], again: bool) -> Peaks:
         """Peaks of the device, measured once for each environment."""
-        from bench.timing.peaks import measured_peaks
+        from attnbench.bench.timing.peaks import measured_peaks
 
         return measured_peaks(environment, dtypes, again=again)
 
     def probe(self) -> dict[str, float]:
         """How long fixed pieces of work take on this CPU now, in microseconds."""
-        from bench.timing.probe import probes_us
+        from attnbench.bench.timing.cpu_probe import probes_us
 
         return probes_us()
 
     def expect(self, case: Any, seed: int, families: tuple[str, ...]) -> None:
         """Compute what a case must give, for the other workers to read."""
-        from bench.agreement.check import plan
+        from attnbench.bench.agreement.check import plan
 
         for family, shaped in plan(case, families):
             self.oracle.expect(shaped, family, seed)
@@ -124,8 +130,8 @@ class Server:
         self, case: Any, seed: int, families: tuple[str, ...], properties: tuple[str, ...] | None = None
     ) -> CheckAnswer:
         """Agreement of this worker's implementation on a case; all properties without a choice."""
-        from bench.agreement.check import check
-        from bench.agreement.properties import PROPERTIES
+        from attnbench.bench.agreement.check import check
+        from attnbench.bench.agreement.properties import PROPERTIES
 
         one = self._implementation()
         chosen = tuple(PROPERTIES) if properties is None else properties
@@ -146,7 +152,7 @@ class Server:
         """Prepare a case for sampling; `spread_bytes` are taken first, so that tensors lie elsewhere."""
         import torch
 
-        from bench.timing.timer import Timer
+        from attnbench.bench.timing.timer import Timer
 
         self.main_thread.free()
         self._spread = bytearray(spread_bytes)
@@ -199,9 +205,9 @@ class Server:
 
     def close(self) -> CloseAnswer:
         """Check once more what was timed, measure its memory, and let go of it."""
-        from impls.tree import require_own
+        from attnbench.bench.registry.checkout import require_own_modules
 
-        require_own()
+        require_own_modules()
         self.main_thread.free()
         timer = self.timer
         answer = CloseAnswer(
@@ -218,7 +224,7 @@ class Server:
 
     def _give_back(self) -> None:
         """Return memory that torch keeps for later to the device: the workers of the others need it."""
-        from bench.timing.device import device_of
+        from attnbench.bench.timing.device import device_of
 
         if device := self.accelerator or device_of(self.device):
             device.empty_cache()

@@ -1,4 +1,4 @@
-"""``python -m bench.timing.peer8``: how long the eight cells of ``--sweep peer8`` take as whole processes.
+"""``python -m tests.tools.peer8``: how long the eight cells of ``--sweep peer8`` take as whole processes.
 
 Agreement, 1% intervals, store and report included. Prints each run's wall time and what it was
 spent on, then the medians; exit 1 where the median is over the bound. Means something on a quiet machine only.
@@ -41,7 +41,7 @@ def phases(account: str) -> dict[str, float]:
 
 def main() -> int:
     """Print the runs and the medians; 1 where the bound is missed."""
-    parser = argparse.ArgumentParser(prog="python -m bench.timing.peer8", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.tools.peer8", description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
     walls_s, accounts = [], []
     for number in range(1, parser.parse_args().runs + 1):

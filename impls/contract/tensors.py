@@ -7,7 +7,7 @@ arguments and makes no choice between backends.
 import torch
 from torch import Tensor
 
-from impls.contract import Cache, Case, Inputs, Paged
+from attnbench.impls.contract import Cache, Case, Inputs, Paged
 
 TORCH_DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 

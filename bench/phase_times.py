@@ -7,7 +7,7 @@ import psutil
 
 
 @dataclass
-class Spent:
+class PhaseTimes:
     """Seconds by phase.
 
     `expecting_s` is the oracle's, `inputs_s` that of making inputs and binding them,

@@ -21,15 +21,14 @@ from types import ModuleType
 
 from packaging.specifiers import SpecifierSet
 
-import impls
-from impls.contract import Call, Implementation, Inputs, Refusal, Requirement
-from impls.loading import UserFileError, import_module, is_user_file, load_module
-from impls.tree import HARNESS, taken
-from impls.user_file import load_user_file
+from attnbench import impls
+from attnbench.bench.registry.checkout import active_checkout
+from attnbench.bench.registry.loading import UserFileError, import_module, is_user_file, load_module
+from attnbench.bench.registry.user_file import load_user_file
+from attnbench.impls.contract import Call, Implementation, Inputs, Refusal, Requirement
 
 EXTRA_FOLDERS = "ATTNBENCH_IMPLS"
 IMPORT_TIMEOUT_S = 60.0
-NOT_IMPLEMENTATIONS = HARNESS | {"__init__"}
 
 
 class UnknownImplementation(ValueError):
@@ -41,10 +40,10 @@ def files() -> list[Path]:
 
     Where this process took another tree, they are the tree's alone: an extra folder would be the same on both sides.
     """
-    named = "" if taken() else os.environ.get(EXTRA_FOLDERS, "")
+    named = "" if active_checkout() else os.environ.get(EXTRA_FOLDERS, "")
     found: list[Path] = []
     for folder in map(Path, (*impls.__path__, *(folder for folder in named.split(os.pathsep) if folder))):
-        found += sorted(path for path in folder.glob("*.py") if path.stem not in NOT_IMPLEMENTATIONS)
+        found += sorted(path for path in folder.glob("*.py") if path.stem != "__init__")
     return found
 
 
@@ -75,13 +74,13 @@ def _exported(path: Path) -> tuple[Implementation, ...]:
 def _module(path: Path) -> ModuleType:
     if str(path.parent) not in impls.__path__:
         return load_module(path)
-    name = f"impls.{path.stem}"
-    return import_module(name, path) if taken() else importlib.import_module(name)
+    name = f"attnbench.impls.{path.stem}"
+    return import_module(name, path) if active_checkout() else importlib.import_module(name)
 
 
 def _of_tree() -> str:
     """Whose file it is, where that is another tree's."""
-    tree = taken()
+    tree = active_checkout()
     return f"{tree.label}, with this checkout's contract: " if tree else ""
 
 
@@ -103,7 +102,7 @@ def find(name: str) -> Implementation:
         return known[name]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     offer = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
-    tree = taken()
+    tree = active_checkout()
     where = f" in {tree.label}" if tree else ""
     raise UnknownImplementation(f"unknown implementation {name!r}{where}: {offer} (or FILE.py:FUNCTION)")
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from impls.contract import Case, Dense, Implementation
+from attnbench.impls.contract import Case, Dense, Implementation
 
 PROBE_HEADS = 2
 PROBE_SCORES = 1 << 20

@@ -4,7 +4,7 @@ Nothing here may start threads or touch a GPU: the server is forked for every wo
 """
 
 # Imported for their effect: what every worker needs for its first request.
-import bench.agreement.check
-import bench.agreement.properties
-import bench.timing.timer
-import bench.timing.worker  # noqa: F401 - as above
+import attnbench.bench.agreement.check
+import attnbench.bench.agreement.properties
+import attnbench.bench.timing.timer
+import attnbench.bench.workers.server  # noqa: F401 - as above

@@ -1,4 +1,4 @@
-"""``python -m reports.picture``: the README's picture of a report, from the committed golden run.
+"""``python -m tests.tools.picture``: the README's picture of a report, from the committed golden run.
 
 Needs playwright and a Chromium (``ATTNBENCH_CHROMIUM`` names one that isn't on the path).
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from bench.records.store import StoreError, read_run
-from reports.html import write_report
+from attnbench.bench.records.store import StoreError, read_run
+from attnbench.reports.html import write_report
 
 ROOT = Path(__file__).parents[1]
 RUN = ROOT / "tests" / "data" / "golden-run"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 import msgspec
 
-from impls.contract import Implementation, parse_case
+from attnbench.impls.contract import Implementation, parse_case
 
 
 def _plain(mask: str = "full", more: str = "", heads: str = "h2", dims: str = "d64") -> tuple[str, ...]:

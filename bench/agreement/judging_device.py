@@ -3,29 +3,29 @@
 import torch
 from torch import Tensor
 
-from impls.contract import Inputs
+from attnbench.impls.contract import Inputs
 
 WITH_FLOAT64 = frozenset({"cpu", "cuda"})
 """MPS has no float64, and of Intel's GPUs only some have."""
 
 
-def home_of(device: str) -> str:
+def judging_device(device: str) -> str:
     """The device on which what `device` computed is judged."""
     return device if device in WITH_FLOAT64 else "cpu"
 
 
-def at_home(inputs: Inputs) -> Inputs:
+def inputs_on_judging_device(inputs: Inputs) -> Inputs:
     """`inputs` where they are judged; the very same where that is their own device."""
     if inputs.q.device.type in WITH_FLOAT64:
         return inputs
-    return Inputs(case=inputs.case, **{name: brought(x.detach()) for name, x in inputs.tensors().items()})
+    return Inputs(case=inputs.case, **{name: on_judging_device(x.detach()) for name, x in inputs.tensors().items()})
 
 
-def brought(x: Tensor) -> Tensor:
+def on_judging_device(x: Tensor) -> Tensor:
     """`x` where it is judged."""
-    return x.to(home_of(x.device.type))
+    return x.to(judging_device(x.device.type))
 
 
-def strange_dtype(device: str) -> torch.dtype:
+def unexpected_dtype(device: str) -> torch.dtype:
     """A default dtype that no kernel expects, of those that the device has."""
     return torch.float64 if device in WITH_FLOAT64 else torch.float16

@@ -1,7 +1,7 @@
 """The one place that turns an exception into the status of a record."""
 
-from bench.records.schema import Status
-from impls.contract import Refusal
+from attnbench.bench.records.schema import Status
+from attnbench.impls.contract import Refusal
 
 
 class WorkerFailure(Exception):

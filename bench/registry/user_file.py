@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from impls.contract import ANY_DEVICE, Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
-from impls.loading import UserFileError, load_module
-from impls.tensors import visible
-from impls.tree import taken
+from attnbench.bench.registry.checkout import active_checkout
+from attnbench.bench.registry.loading import UserFileError, load_module
+from attnbench.impls.contract import ANY_DEVICE, Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
+from attnbench.impls.contract.tensors import visible
 
 ALWAYS = frozenset({"gqa", "q_len != kv_len", "v_head_dim", "strided", "backward"})
 """What positional q, k and v alone express; a kernel that can't do it is wrong or raises, not unsupported."""
@@ -42,7 +42,7 @@ PARAMETERS: dict[str, frozenset[str]] = {
 def load_user_file(name: str) -> Implementation:
     """The function that `name` names, as an implementation called `name`; in a tree, relative to its root."""
     path_text, _, function_name = name.rpartition(":") if ".py:" in name else (name, "", "")
-    tree = taken()
+    tree = active_checkout()
     path = tree.path / path_text if tree else Path(path_text)
     if not function_name:
         raise UserFileError(f"{name}: name the function as well, as in {name}:attention")

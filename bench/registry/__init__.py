@@ -1,0 +1,1 @@
+"""Which implementations there are: files of `impls`, users' functions, other checkouts."""
