@@ -13,7 +13,7 @@ import torch
 from attnbench.bench.agreement.check import check
 from attnbench.bench.agreement.oracle import Oracle
 from attnbench.bench.case_run import why_wrong
-from attnbench.bench.gate.session_run import Kept
+from attnbench.bench.gate.stored.pytest_run import Kept
 from attnbench.bench.records.schema import Agreement, Status
 from attnbench.bench.registry.catalogue import why_unavailable
 from attnbench.bench.timing.replay import VirtualClock

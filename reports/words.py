@@ -238,7 +238,7 @@ def _against(against: Sequence[Judgement]) -> Paragraph:
         counts = Counter(one.verdict for one in judgement.findings)
         told = [f"{counts[verdict]} {verdict}" for verdict in SEVERITY if counts[verdict]]
         lines.append(f"Against the baseline {plain(judgement.baseline)}: {listed(told) or 'no record'}.")
-        lines += [_sentence(judgement.upset)] if judgement.upset else []
+        lines += [_sentence(judgement.invalid_reason)] if judgement.invalid_reason else []
         lines += _turned(judgement)
     lines += dict.fromkeys(_sentence(note) for judgement in against for note in judgement.notes)
     bad = any(judgement.verdict is Verdict.REGRESSED for judgement in against)

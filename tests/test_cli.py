@@ -36,8 +36,8 @@ def test_each_command_has_help_with_an_example(bench, command):
         "attnbench.reports.html",
         "attnbench.reports.terminal",
         "attnbench.bench.run",
-        "attnbench.bench.gate.compare",
-        "attnbench.bench.gate.stored",
+        "attnbench.bench.gate.paired.compare",
+        "attnbench.bench.gate.stored.judge",
     ],
 )
 def test_rooms_that_must_not_import_torch(fresh, room):

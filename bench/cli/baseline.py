@@ -10,7 +10,7 @@ from attnbench.bench.cli.judging import Judging, judging_options
 from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
-    from attnbench.bench.gate.baselines import Baseline
+    from attnbench.bench.gate.stored.baselines import Baseline
     from attnbench.bench.records.schema import Run
 
 EXAMPLES = """\b
@@ -32,7 +32,7 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Replace the run of this machine under this name.")
 def save(name: str, run: Path, folder: Path, force: bool) -> None:
     """Keep RUN as baseline NAME for its own machine; other machines' runs under that name stay."""
-    from attnbench.bench.gate import baselines
+    from attnbench.bench.gate.stored import baselines
     from attnbench.bench.records.store import StoreError
 
     found = _read(run)
@@ -55,7 +55,7 @@ def save(name: str, run: Path, folder: Path, force: bool) -> None:
 @folder_option
 def list_(folder: Path) -> None:
     """The names there are, each with its machines."""
-    from attnbench.bench.gate import baselines
+    from attnbench.bench.gate.stored import baselines
 
     found = baselines.names(folder)
     if not found:
@@ -70,7 +70,7 @@ def list_(folder: Path) -> None:
 @folder_option
 def show(name: str, folder: Path) -> None:
     """Machine, sweep and counts of every run that NAME holds."""
-    from attnbench.bench.gate import baselines
+    from attnbench.bench.gate.stored import baselines
 
     for run in _load(folder, name).runs.values():
         for line in baselines.described(name, run):
@@ -97,7 +97,7 @@ def _read(path: Path) -> "Run":
 
 
 def _load(folder: Path, name: str) -> "Baseline":
-    from attnbench.bench.gate import baselines
+    from attnbench.bench.gate.stored import baselines
     from attnbench.bench.records.store import StoreError
 
     try:

@@ -36,9 +36,9 @@ from attnbench.bench.workers.process import pool as workers
 from attnbench.bench.workers.setting import Setting
 
 if TYPE_CHECKING:
-    from attnbench.bench.gate.compare import Sides
-    from attnbench.bench.gate.revisions import Tree
-    from attnbench.bench.records.launch import Comparing, Launch
+    from attnbench.bench.gate.paired.compare import Sides
+    from attnbench.bench.gate.paired.revisions import Tree
+    from attnbench.bench.records.trial import Comparing, Trial
     from attnbench.bench.records.verdict import Judgement
 
 EXAMPLES = """\b
@@ -49,7 +49,7 @@ Examples:
   python -m bench compare v1.2 WORKTREE --impl my_kernel.py:attention --junit gate.xml
 """
 A, B = "A", "B"
-JOURNAL = "launches.jsonl"
+JOURNAL = "trials.jsonl"
 PAGE = "comparison.html"
 COMMAND = ("python", "-m", "bench", "compare")
 
@@ -77,7 +77,7 @@ COMMAND = ("python", "-m", "bench", "compare")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the launches and the page; runs/DATE-compare without it.",
+    help="Folder for the trials and the page; runs/DATE-compare without it.",
 )
 @click.option("--resume", is_flag=True, help="Go on with an unfinished comparison in --out.")
 @judging_options
@@ -107,7 +107,7 @@ def command(
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
-    from attnbench.bench.gate.launch import pinned
+    from attnbench.bench.gate.paired.trial import pinned
 
     started = perf_counter()
     refuse_device(device)
@@ -130,14 +130,14 @@ def command(
             trees = stack.enter_context(_checked_out(repo or Path(), (baseline, candidate), setup or ""))
             sides = _revisions(trees, implementation, pinned(device, threads), words)
         pool = stack.enter_context(workers(device, limit_s))
-        judgement, launches, interrupted = _compare(
+        judgement, trials, interrupted = _compare(
             sides, sweep, pool, seed, folder / JOURNAL, until_s, resume=resume
         )
-    click.echo(f"launches: {folder / JOURNAL}", err=True)
+    click.echo(f"trials: {folder / JOURNAL}", err=True)
     if interrupted:
         click.echo(f"stopped; go on with --out {folder} --resume", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
-    finish(judgement, judging, launches, folder / PAGE)
+    finish(judgement, judging, trials, folder / PAGE)
 
 
 def _words(
@@ -173,8 +173,8 @@ def _refuse_threads(threads: int) -> None:
 @contextmanager
 def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterator[tuple[Tree, ...]]":
     """The worktrees of both revisions. Raises UsageError."""
-    from attnbench.bench.gate.git import RevisionError
-    from attnbench.bench.gate.revisions import checked_out
+    from attnbench.bench.gate.paired.git import RevisionError
+    from attnbench.bench.gate.paired.revisions import checked_out
 
     try:
         with checked_out(repo, revisions, setup) as trees:
@@ -185,11 +185,11 @@ def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterato
 
 def _implementations(baseline: str, candidate: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """Two implementations of this checkout or the user's own."""
-    from attnbench.bench.gate.compare import Sides
-    from attnbench.bench.gate.launch import Contender
-    from attnbench.bench.records.launch import Side
+    from attnbench.bench.gate.paired.compare import Sides
+    from attnbench.bench.gate.paired.trial import TrialSide
+    from attnbench.bench.records.trial import Side
 
-    a, b = (Contender(label, name, name, setting) for label, name in ((A, baseline), (B, candidate)))
+    a, b = (TrialSide(label, name, name, setting) for label, name in ((A, baseline), (B, candidate)))
     notes = ("A and B are the same: any difference is a false alarm (A/A)",) if baseline == candidate else ()
     kept = (Side(implementation=baseline), Side(implementation=candidate))
     return Sides(a, b, kept, candidate, words, notes)
@@ -197,13 +197,13 @@ def _implementations(baseline: str, candidate: str, setting: Setting, words: tup
 
 def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """One implementation at two revisions."""
-    from attnbench.bench.gate.compare import Sides
-    from attnbench.bench.gate.launch import Contender
+    from attnbench.bench.gate.paired.compare import Sides
+    from attnbench.bench.gate.paired.trial import TrialSide
 
     if reason := next((why for tree in trees if (why := tree.why_not(implementation))), None):
         raise UsageError(reason)
     a, b = (
-        Contender(label, implementation, tree.name, tree.setting(setting))
+        TrialSide(label, implementation, tree.name, tree.setting(setting))
         for label, tree in zip((A, B), trees, strict=True)
     )
     first, second = trees
@@ -213,11 +213,11 @@ def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting,
 
 def _compare(
     sides: "Sides", sweep: Sweep, pool: Pool, seed: int, journal: Path, until_s: float, *, resume: bool
-) -> "tuple[Judgement, tuple[Launch, ...], bool]":
-    """Check both sides, launch until all is decided, and judge: with every launch, and whether Ctrl-C ended it."""
-    from attnbench.bench.gate.compare import check, judge, side_by_side
-    from attnbench.bench.gate.journal import Journal
-    from attnbench.bench.gate.launch import Bench
+) -> "tuple[Judgement, tuple[Trial, ...], bool]":
+    """Check both sides, trial until all is decided, and judge: with every trial, and whether Ctrl-C ended it."""
+    from attnbench.bench.gate.paired.compare import check, judge, side_by_side
+    from attnbench.bench.gate.paired.journal import Journal
+    from attnbench.bench.gate.paired.trial import TrialSettings
     from attnbench.bench.records.lines import StoreError
 
     sides.register(pool)
@@ -225,23 +225,23 @@ def _compare(
     _refuse_unknown(sides, pool)
     header = _header(sides, sweep, seed, here)
     try:
-        with Journal.open(journal, header, resume) as kept, stopping("launch") as stop:
+        with Journal.open(journal, header, resume) as kept, stopping("trial") as stop:
             for damage in kept.damaged:
                 click.echo(f"skipped a damaged line: {damage}", err=True)
             settings = Settings(seed=seed, families=tuple(FAMILIES), peaks=Peaking(pool, here, sweep))
             with progress(2 * len(sweep.cases), "checking") as told:
                 pairs = check(sweep.cases, sides, pool, settings, told)
-            bench = Bench(pool, seed)
+            bench = TrialSettings(pool, seed)
             measured = side_by_side(
                 sweep.cases, pairs, sides, bench, kept, lambda: bool(stop) or perf_counter() >= until_s
             )
-            with bar(None, "launches", _line) as took:
-                for launch in measured.measure():
-                    took(launch, f"{launch.case} {launch.phase}")
+            with bar(None, "trials", _line) as took:
+                for trial in measured.measure():
+                    took(trial, f"{trial.case} {trial.phase}")
             judged = judge(sides, pairs, measured)
     except StoreError as error:
         raise UsageError(str(error)) from error
-    return msgspec.structs.replace(judged, command=header.command), tuple(measured.launches()), bool(stop)
+    return msgspec.structs.replace(judged, command=header.command), tuple(measured.trials()), bool(stop)
 
 
 def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
@@ -249,7 +249,7 @@ def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
 
     Of two revisions one may know it: a candidate that doesn't import any more is a finding.
     """
-    from attnbench.bench.gate.launch import own_paths
+    from attnbench.bench.gate.paired.trial import own_paths
 
     unknown: list[UsageError] = []
     for side in (sides.a, sides.b):
@@ -264,7 +264,7 @@ def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
 
 def _perhaps_revision(name: str) -> str:
     """A hint where the name of an unknown implementation is one that git knows."""
-    from attnbench.bench.gate.git import RevisionError, repository
+    from attnbench.bench.gate.paired.git import RevisionError, repository
 
     try:
         repository(Path()).commit(name)
@@ -274,9 +274,9 @@ def _perhaps_revision(name: str) -> str:
 
 
 def _header(sides: "Sides", sweep: Sweep, seed: int, here: Environment) -> "Comparing":
-    from attnbench.bench.gate.launch import PROTOCOL
-    from attnbench.bench.gate.rule import RULE
-    from attnbench.bench.records.launch import Comparing
+    from attnbench.bench.gate.paired.trial import PROTOCOL
+    from attnbench.bench.gate.stats import RULE
+    from attnbench.bench.records.trial import Comparing
 
     return Comparing(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -290,10 +290,9 @@ def _header(sides: "Sides", sweep: Sweep, seed: int, here: Environment) -> "Comp
     )
 
 
-def _line(launch: "Launch") -> str:
-    sentinel = "" if launch.sentinel is None else f", A again {100 * expm1(launch.sentinel):+.2f}%"
-    disturbed = f"  disturbed: {launch.disturbance}" if launch.disturbance else ""
+def _line(trial: "Trial") -> str:
+    aa_control = "" if trial.aa_control is None else f", A again {100 * expm1(trial.aa_control):+.2f}%"
+    disturbed = f"  disturbed: {trial.disturbance}" if trial.disturbance else ""
     return (
-        f"{launch.case}  {launch.phase} {launch.number}  "
-        f"B {100 * expm1(launch.log_ratio):+.2f}%{sentinel}{disturbed}"
+        f"{trial.case}  {trial.phase} {trial.number}  B {100 * expm1(trial.log_ratio):+.2f}%{aa_control}{disturbed}"
     )

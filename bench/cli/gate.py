@@ -46,7 +46,7 @@ def gate(candidate: Path, against: str, folder: Path, judging: Judging, words: l
     """Judge, tell and exit; `words` are the command that repeats it."""
     import msgspec
 
-    from attnbench.bench.gate.baselines import BaselineError, judge_by, resolve
+    from attnbench.bench.gate.stored.baselines import BaselineError, judge_by, resolve
     from attnbench.bench.records.store import StoreError, read_run
 
     try:

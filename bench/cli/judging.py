@@ -15,7 +15,7 @@ from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from attnbench.bench.gate.allow import Entry
-    from attnbench.bench.records.launch import Launch
+    from attnbench.bench.records.trial import Trial
     from attnbench.bench.records.verdict import Judgement, Verdict
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -101,11 +101,11 @@ def _required(text: str | None) -> "tuple[Verdict, ...]":
 
 
 def finish(
-    judgement: "Judgement", judging: Judging, launches: "Sequence[Launch]" = (), page: Path | None = None
+    judgement: "Judgement", judging: Judging, trials: "Sequence[Trial]" = (), page: Path | None = None
 ) -> NoReturn:
     """Apply the allow file, print the table, write every output, and end with the judgement's exit code.
 
-    The page draws `launches`; it also goes to `page`, whose path is told last, on stderr.
+    The page draws `trials`; it also goes to `page`, whose path is told last, on stderr.
     0 nothing got worse, 1 something did, 2 an output can't be written, 4 undecided or incomparable.
     """
     from attnbench.bench.gate.allow import settled
@@ -114,7 +114,7 @@ def finish(
     show(judged, judging)
     try:
         _write(judged, judging)
-        _write_pages(judged, launches, (judging.html, page))
+        _write_pages(judged, trials, (judging.html, page))
     except OSError as error:
         raise UsageError(f"can't write {error.filename}: {error.strerror or error}") from error
     if page:
@@ -157,7 +157,7 @@ def _write(judged: "Judgement", judging: Judging) -> None:
             write_whole(path, markdown.render(judged))
 
 
-def _write_pages(judged: "Judgement", launches: "Sequence[Launch]", paths: tuple[Path | None, ...]) -> None:
+def _write_pages(judged: "Judgement", trials: "Sequence[Trial]", paths: tuple[Path | None, ...]) -> None:
     from attnbench.bench.records.files import write_whole
 
     wanted = [path for path in paths if path]
@@ -165,7 +165,7 @@ def _write_pages(judged: "Judgement", launches: "Sequence[Launch]", paths: tuple
         return
     from attnbench.reports.verdicts import page
 
-    text = page.render(judged, launches)
+    text = page.render(judged, trials)
     for path in wanted:
         write_whole(path, text)
 

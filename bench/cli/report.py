@@ -81,7 +81,7 @@ def _judged(runs: list["Run"], baseline: Path | None) -> "list[Judgement]":
     """A judgement of each run by the baseline; none without one."""
     if baseline is None:
         return []
-    from attnbench.bench.gate.stored import judge
+    from attnbench.bench.gate.stored.judge import judge
 
     before = _read(baseline)
     return [judge(run, before) for run in runs]

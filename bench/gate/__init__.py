@@ -1,1 +1,1 @@
-"""What changed: launches in pairs, the rule that decides from them, stored runs against each other."""
+"""What changed: trials in pairs, the rule that decides from them, stored runs against each other."""

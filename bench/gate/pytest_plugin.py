@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from attnbench.bench.gate.allow import Entry
-    from attnbench.bench.gate.baselines import Baseline
-    from attnbench.bench.gate.session_run import Kept
+    from attnbench.bench.gate.stored.baselines import Baseline
+    from attnbench.bench.gate.stored.pytest_run import Kept
     from attnbench.bench.records.schema import Environment, Record, Run
     from attnbench.bench.records.verdict import Finding, Judgement, Verdict
 
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def kept(request: pytest.FixtureRequest) -> Kept:
     """What a benchmark keeps of its case, for the gate."""
-    from attnbench.bench.gate.session_run import Kept
+    from attnbench.bench.gate.stored.pytest_run import Kept
 
     return Kept(
         device=request.config.getoption("--device"), wanted=request.config.pluginmanager.hasplugin("attnbench-gate")
@@ -74,7 +74,7 @@ class Gate:
         self.allowed, self.required = self._options()
 
     def _against(self) -> Run | Baseline | None:
-        from attnbench.bench.gate.baselines import BaselineError, resolve
+        from attnbench.bench.gate.stored.baselines import BaselineError, resolve
         from attnbench.bench.records.store import StoreError
 
         name = self.config.getoption("--bench-gate")
@@ -100,7 +100,7 @@ class Gate:
         report = yield
         known: dict[str, Any] = getattr(item, "funcargs", {})
         if report.when == "call" and {"implementation", "case", "benchmark", "kept"} <= known.keys():
-            from attnbench.bench.gate.session_run import record
+            from attnbench.bench.gate.stored.pytest_run import record
 
             made = record(
                 known["case"],
@@ -114,7 +114,7 @@ class Gate:
 
     def run(self) -> Run:
         """This session as a run."""
-        from attnbench.bench.gate.session_run import session_run
+        from attnbench.bench.gate.stored.pytest_run import session_run
 
         return session_run(list(self.records.values()), self.machine, join(["pytest", *self._arguments()]))
 
@@ -125,7 +125,7 @@ class Gate:
         """The verdict over the session, made once; None where it is only kept."""
         if self._judged is None and self.against is not None:
             from attnbench.bench.gate.allow import settled
-            from attnbench.bench.gate.baselines import judge_by
+            from attnbench.bench.gate.stored.baselines import judge_by
 
             judged = judge_by(self.run(), self.against)
             self._judged = settled(judged, self.allowed, self.required, datetime.now(UTC).date())
@@ -144,8 +144,8 @@ class Gate:
         for one in judged.findings:
             if kind := _kind(one, failing=one in judged.failing):
                 _report(session, _nodeid(one), _words(one), kind)
-        if judged.upset or not judged.findings:
-            _report(session, "bench-gate::decides", judged.upset or "nothing was judged", "error")
+        if judged.invalid_reason or not judged.findings:
+            _report(session, "bench-gate::decides", judged.invalid_reason or "nothing was judged", "error")
         if session.exitstatus != pytest.ExitCode.TESTS_FAILED:
             session.exitstatus = judged.exit_code
 
@@ -224,7 +224,7 @@ def _save(run: Run, folder: Path) -> None:
 
 
 def _ending(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Any:
-    from attnbench.bench.gate.session_run import Ending
+    from attnbench.bench.gate.stored.pytest_run import Ending
 
     if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
         return Ending("skipped", report.longrepr[2].removeprefix("Skipped: "))

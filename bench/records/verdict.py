@@ -23,7 +23,7 @@ class About(StrEnum):
     TIME = "time"
     WRONG = "wrong"
     ACCURACY = "accuracy"
-    ENDING = "ending"
+    STATUS = "status"
     MEMORY = "memory"
     PRESENCE = "presence"
 
@@ -48,7 +48,7 @@ class Finding(Kept, frozen=True, kw_only=True):
     """What was found of one case of one implementation.
 
     `ratio` is candidate over baseline (above 1: slower, larger, less accurate) with
-    its interval `low` to `high`; `launches` counts the independent measurements
+    its interval `low` to `high`; `trials` counts the independent measurements
     behind it, 0 where nothing was measured anew. `allowed` holds the reason for which a user accepted it.
     """
 
@@ -60,7 +60,7 @@ class Finding(Kept, frozen=True, kw_only=True):
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    launches: int = 0
+    trials: int = 0
     allowed: str = ""
     repeat: str = ""
 
@@ -73,7 +73,7 @@ class Finding(Kept, frozen=True, kw_only=True):
 class Judgement(Kept, frozen=True, kw_only=True):
     """A candidate judged against a baseline: findings, the worst first, and what a reader must know beside them.
 
-    `upset` says why nothing may be decided at all (a sentinel that alarmed, other
+    `invalid_reason` says why nothing may be decided at all (an A/A control that alarmed, other
     hardware); then the whole is no better than UNDECIDED. `required` are verdicts
     that fail here beside REGRESSED: a user may ask that no case be NEW or MISSING.
     """
@@ -82,7 +82,7 @@ class Judgement(Kept, frozen=True, kw_only=True):
     candidate: str
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
-    upset: str = ""
+    invalid_reason: str = ""
     required: tuple[Verdict, ...] = ()
     command: str = ""
 
@@ -99,7 +99,7 @@ class Judgement(Kept, frozen=True, kw_only=True):
         if self.failing:
             return Verdict.REGRESSED
         found = {one.verdict for one in self.findings if not one.allowed and one.verdict not in ABSENT}
-        if self.upset:
+        if self.invalid_reason:
             found.add(Verdict.INCOMPARABLE if Verdict.INCOMPARABLE in found else Verdict.UNDECIDED)
         if not self.findings:
             found.add(Verdict.UNDECIDED)

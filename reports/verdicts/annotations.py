@@ -14,8 +14,8 @@ def render(judgement: Judgement) -> Iterator[str]:
     """``::error title=…::…`` for what fails, ``::warning …`` for what can't be told or was accepted."""
     failing = judgement.failing
     told = [("error", _title(one), words.sentence(one)) for one in failing]
-    if judgement.upset:
-        told.append(("warning", "The gate decides nothing", plain(judgement.upset)))
+    if judgement.invalid_reason:
+        told.append(("warning", "The gate decides nothing", plain(judgement.invalid_reason)))
     others = [one for one in judgement.findings if one not in failing and _doubtful(one)]
     told += [("warning", _title(one), words.sentence(one)) for one in others]
     if len(told) > MOST:

@@ -30,7 +30,7 @@ def suite_of(judgement: Judgement) -> ET.Element:
     """One ``<testsuite>`` with a test case a finding."""
     suite = ET.Element("testsuite", name=SUITE)
     told = [_case(one, failing=one in judgement.failing) for one in judgement.findings]
-    if judgement.upset or not judgement.findings:
+    if judgement.invalid_reason or not judgement.findings:
         told.append(_whole(judgement))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(sum(case.find(tag) is not None for case in told)))
@@ -74,6 +74,6 @@ def _tag(finding: Finding, *, failing: bool) -> str:
 def _whole(judgement: Judgement) -> ET.Element:
     """The case that stands for the judgement where nothing could be decided at all."""
     case = ET.Element("testcase", classname="gate", name="decides", time="0")
-    message = visible(judgement.upset or "nothing was judged")
+    message = visible(judgement.invalid_reason or "nothing was judged")
     ET.SubElement(case, "error", message=message, type=judgement.verdict).text = message
     return case

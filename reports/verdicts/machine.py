@@ -19,7 +19,7 @@ def told(judgement: Judgement) -> dict[str, Any]:
         "exit_code": judgement.exit_code,
         "baseline": judgement.baseline,
         "candidate": judgement.candidate,
-        "upset": judgement.upset,
+        "invalid_reason": judgement.invalid_reason,
         "required": [one.value for one in judgement.required],
         "command": judgement.command,
         "notes": list(judgement.notes),

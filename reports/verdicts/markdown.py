@@ -10,7 +10,7 @@ from attnbench.reports.verdicts import words
 
 MOST_ROWS = 50
 HEAD = (
-    "| verdict | about | implementation | case | ratio | interval | launches | reason |",
+    "| verdict | about | implementation | case | ratio | interval | trials | reason |",
     "|---|---|---|---|--:|--:|--:|---|",
 )
 
@@ -50,7 +50,7 @@ def _table(findings: list[Finding]) -> Iterator[str]:
             code(one.case),
             words.ratio(one),
             words.span(one),
-            str(one.launches or NONE),
+            str(one.trials or NONE),
             words.reason(one),
         )
         yield f"| {' | '.join(map(escaped, cells))} |"

@@ -1,4 +1,4 @@
-"""A judgement as one self-contained page: the verdict and why, what fails, every finding with its launches."""
+"""A judgement as one self-contained page: the verdict and why, what fails, every finding with its trials."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from attnbench.bench.records.launch import Launch
+from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import OPEN, About, Finding, Judgement, Verdict
 from attnbench.reports.html import SHOWN_LINES, environment, inline
 from attnbench.reports.text import plain, visible
@@ -28,16 +28,16 @@ class Row:
     case: str
     ratio: str
     span: str
-    launches: str
+    trials: str
     reason: str
     repeat: str
     plot: Plot | None
 
 
-def render(judgement: Judgement, launches: Sequence[Launch] = ()) -> str:
-    """The page as text; `launches` are those behind the findings about time, drawn beside them."""
-    by_case: dict[str, list[Launch]] = defaultdict(list)
-    for one in launches:
+def render(judgement: Judgement, trials: Sequence[Trial] = ()) -> str:
+    """The page as text; `trials` are those behind the findings about time, drawn beside them."""
+    by_case: dict[str, list[Trial]] = defaultdict(list)
+    for one in trials:
         by_case[one.case].append(one)
     rows = [_row(one, by_case) for one in judgement.findings]
     kinds = {dot.kind for row in rows if row.plot for dot in row.plot.dots}
@@ -52,9 +52,9 @@ def render(judgement: Judgement, launches: Sequence[Launch] = ()) -> str:
             meaning=words.MEANING[judgement.verdict],
             tone=_tone(judgement.verdict),
             why=_why(judgement),
-            upset=plain(judgement.upset),
+            invalid_reason=plain(judgement.invalid_reason),
             sums=words.sums(judgement),
-            taken=count(len(launches), "launch", "launches") if launches else "",
+            taken=count(len(trials), "trial", "trials") if trials else "",
             notes=[plain(note) for note in judgement.notes],
             failing=[_row(one, {}) for one in judgement.failing],
             shown_lines=SHOWN_LINES,
@@ -70,7 +70,7 @@ def render(judgement: Judgement, launches: Sequence[Launch] = ()) -> str:
     )
 
 
-def _row(finding: Finding, by_case: Mapping[str, Sequence[Launch]]) -> Row:
+def _row(finding: Finding, by_case: Mapping[str, Sequence[Trial]]) -> Row:
     timed = finding.about is About.TIME
     return Row(
         verdict=finding.verdict,
@@ -80,7 +80,7 @@ def _row(finding: Finding, by_case: Mapping[str, Sequence[Launch]]) -> Row:
         case=plain(finding.case),
         ratio=words.ratio(finding),
         span=words.span(finding),
-        launches=str(finding.launches or NONE),
+        trials=str(finding.trials or NONE),
         reason=words.reason(finding),
         repeat=visible(finding.repeat),
         plot=plot(finding, by_case.get(finding.case, ())) if timed else None,
@@ -98,18 +98,16 @@ def _why(judgement: Judgement) -> str:
     """The reason for the verdict over all: what fails, why nothing may be decided, or the finding behind it."""
     if judgement.failing:
         return words.sentence(judgement.failing[0])
-    if judgement.upset:
-        return plain(judgement.upset)
+    if judgement.invalid_reason:
+        return plain(judgement.invalid_reason)
     if not judgement.findings:
         return "there is no finding: nothing was judged"
     behind = [one for one in judgement.findings if one.verdict is judgement.verdict and not one.allowed]
     return words.sentence(behind[0]) if behind else "what is worse was accepted, or only one side has it"
 
 
-def _undrawn(judgement: Judgement, by_case: Mapping[str, Sequence[Launch]]) -> str:
-    """How many launches have no picture, since their case has no finding about time; '' where all are drawn."""
+def _undrawn(judgement: Judgement, by_case: Mapping[str, Sequence[Trial]]) -> str:
+    """How many trials have no picture, since their case has no finding about time; '' where all are drawn."""
     timed = {one.case for one in judgement.findings if one.about is About.TIME}
     lost = sum(len(taken) for case, taken in by_case.items() if case not in timed)
-    return (
-        f"{count(lost, 'launch', 'launches')} of cases without a finding about time are not drawn." if lost else ""
-    )
+    return f"{count(lost, 'trial', 'trials')} of cases without a finding about time are not drawn." if lost else ""

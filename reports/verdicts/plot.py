@@ -1,10 +1,10 @@
-"""Geometry of one row's picture: launches as marks, the interval as a bar, on a log axis centred on no change."""
+"""Geometry of one row's picture: trials as marks, the interval as a bar, on a log axis centred on no change."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from attnbench.bench.records.launch import Launch
+from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import Finding
 from attnbench.reports.text import plain
 from attnbench.reports.units import count, present, show
@@ -28,7 +28,7 @@ APART = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """One launch: where it stands, and what it says when pointed at."""
+    """One trial: where it stands, and what it says when pointed at."""
 
     kind: str
     x: float
@@ -58,12 +58,12 @@ def change(log_ratio: float) -> str:
     return show(math.exp(min(log_ratio, 700.0)), "ratio")
 
 
-def plot(finding: Finding, launches: Sequence[Launch]) -> Plot | None:
-    """The picture of a finding about time and of its launches; None where there is nothing to draw.
+def plot(finding: Finding, trials: Sequence[Trial]) -> Plot | None:
+    """The picture of a finding about time and of its trials; None where there is nothing to draw.
 
-    The bounds are drawn with launches alone: two stored runs are judged by others.
+    The bounds are drawn with trials alone: two stored runs are judged by others.
     """
-    by_kind = {kind: values for kind in LANES if (values := list(_values(kind, launches)))}
+    by_kind = {kind: values for kind in LANES if (values := list(_values(kind, trials)))}
     low, middle, high = (_log(value) for value in (finding.low, finding.ratio, finding.high))
     bar = low is not None or high is not None
     drawn = [value for value in (low, middle, high) if value is not None]
@@ -79,7 +79,7 @@ def plot(finding: Finding, launches: Sequence[Launch]) -> Plot | None:
         bar=(_x(left, end), _x(right, end)) if bar else None,
         open_low=bar and low is None,
         open_high=bar and high is None,
-        bounds=tuple(_bounds(end)) if launches else (),
+        bounds=tuple(_bounds(end)) if trials else (),
         ends=(change(-end), change(end)),
         told="; ".join(_told(finding, by_kind)),
     )
@@ -89,9 +89,9 @@ def _log(ratio: float | None) -> float | None:
     return math.log(ratio) if ratio is not None and present(ratio) and ratio > 0 else None
 
 
-def _values(kind: str, launches: Sequence[Launch]) -> Iterator[tuple[Launch, float]]:
-    for one in launches:
-        value = one.sentinel if kind == "again" else one.log_ratio
+def _values(kind: str, trials: Sequence[Trial]) -> Iterator[tuple[Trial, float]]:
+    for one in trials:
+        value = one.aa_control if kind == "again" else one.log_ratio
         if value is not None and kind in ("again", one.phase):
             yield one, value
 
@@ -105,7 +105,7 @@ def _x(value: float, end: float) -> float:
     return round(WIDTH / 2 + value / end * (WIDTH / 2 - MARGIN), 1)
 
 
-def _dots(by_kind: dict[str, list[tuple[Launch, float]]], end: float) -> Iterator[Dot]:
+def _dots(by_kind: dict[str, list[tuple[Trial, float]]], end: float) -> Iterator[Dot]:
     for lane, (kind, values) in enumerate(by_kind.items(), 1):
         for one, value in values:
             disturbed = f", disturbed: {plain(one.disturbance)}" if one.disturbance else ""
@@ -121,7 +121,7 @@ def _bounds(end: float) -> Iterator[tuple[str, float]]:
             yield from ((kind, _x(sign * log_ratio, end)) for sign in (-1, 1))
 
 
-def _told(finding: Finding, by_kind: dict[str, list[tuple[Launch, float]]]) -> Iterator[str]:
+def _told(finding: Finding, by_kind: dict[str, list[tuple[Trial, float]]]) -> Iterator[str]:
     """The picture in words."""
     low, middle, high = (_log(value) for value in (finding.low, finding.ratio, finding.high))
     if middle is not None:
@@ -132,6 +132,6 @@ def _told(finding: Finding, by_kind: dict[str, list[tuple[Launch, float]]]) -> I
     for kind, values in by_kind.items():
         changes = [value for _, value in values]
         yield (
-            f"{LANES[kind]}: {count(len(values), 'launch', 'launches')}, "
+            f"{LANES[kind]}: {count(len(values), 'trial', 'trials')}, "
             f"{change(min(changes))} to {change(max(changes))}"
         )

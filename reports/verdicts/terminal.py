@@ -49,7 +49,7 @@ def _table(findings: tuple[Finding, ...]) -> Table:
         table.add_column(name, no_wrap=True)
     for name in ("implementation", "case"):
         table.add_column(name, overflow="fold")
-    for name in ("ratio", "interval", "launches"):
+    for name in ("ratio", "interval", "trials"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold", ratio=1)
     for one in findings:
@@ -60,7 +60,7 @@ def _table(findings: tuple[Finding, ...]) -> Table:
             harmless(plain(one.case)),
             words.ratio(one),
             words.span(one),
-            str(one.launches or NONE),
+            str(one.trials or NONE),
             harmless(words.reason(one)),
         )
     return table

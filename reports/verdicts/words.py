@@ -13,7 +13,7 @@ ABOUT = {
     About.TIME: "time",
     About.WRONG: "wrong",
     About.ACCURACY: "accuracy",
-    About.ENDING: "ending",
+    About.STATUS: "status",
     About.MEMORY: "memory",
     About.PRESENCE: "presence",
 }
@@ -82,4 +82,6 @@ def headline(judgement: Judgement) -> str:
 
 def beside(judgement: Judgement) -> tuple[str, ...]:
     """What a reader must know beside the findings: why nothing may be decided first."""
-    return tuple(plain(note) for note in ((judgement.upset,) if judgement.upset else ()) + judgement.notes)
+    return tuple(
+        plain(note) for note in ((judgement.invalid_reason,) if judgement.invalid_reason else ()) + judgement.notes
+    )

@@ -58,7 +58,8 @@ def test_a_variable_that_is_set_too_late_is_seen():
 
 def test_the_interpreter_is_found_once_triton_is_loaded():
     done = in_a_fresh_process(
-        "import triton\nfrom impls import triton_fused\nprint(triton_fused.interpreter())", TRITON_INTERPRET="1"
+        "import triton\nfrom attnbench.impls import triton_fused\nprint(triton_fused.interpreter())",
+        TRITON_INTERPRET="1",
     )
     assert done.stdout == "None\n", done.stderr
 

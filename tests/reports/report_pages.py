@@ -4,7 +4,7 @@ from pathlib import Path
 
 import synthetic
 
-from attnbench.bench.gate.stored import judge
+from attnbench.bench.gate.stored.judge import judge
 from attnbench.bench.records.store import read_run
 from attnbench.reports.html import write_report
 

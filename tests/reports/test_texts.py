@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from synthetic import NASTY, all_wrong, empty, nasty, plausible, single
 
-from attnbench.bench.gate.stored import judge
+from attnbench.bench.gate.stored.judge import judge
 from attnbench.reports import markdown, tables
 from attnbench.reports.data import table
 from attnbench.reports.terminal import render_run

@@ -1,4 +1,4 @@
-"""How launches scatter: log-ratios of a candidate that is exactly as fast, `[trials, launches]`, each known in full."""
+"""How trials scatter: log-ratios of a candidate that is exactly as fast, `[experiments, trials]`, each known in full."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from math import log, sqrt
 import numpy as np
 
 SD = 0.009
-"""Scatter of a launch as measured, quiet or beside a noisy neighbour."""
+"""Scatter of a trial as measured, quiet or beside a noisy neighbour."""
 MODE = 0.04
 
 
@@ -20,16 +20,16 @@ class Promise(Enum):
     AWAY = "*"
     """They hold for equal sides and for +-3%, not right on a bound."""
     NOTHING = "**"
-    """Launches that aren't what the rule is for."""
+    """Trials that aren't what the rule is for."""
 
 
-def as_it_is(launches):
-    return launches
+def as_it_is(trials):
+    return trials
 
 
 @dataclass(frozen=True)
 class Noise:
-    """A way to scatter. `after` is what the clock makes of launch and effect together."""
+    """A way to scatter. `after` is what the clock makes of trial and effect together."""
 
     name: str
     draw: Callable
@@ -42,7 +42,7 @@ def normal(rng, shape, sd=SD):
 
 
 def processes(rng, shape):
-    """A bias of 0.8% SD for each process, and 0.3% of what is left within a launch."""
+    """A bias of 0.8% SD for each process, and 0.3% of what is left within a trial."""
     return normal(rng, shape, 0.008) - normal(rng, shape, 0.008) + normal(rng, shape, 0.003)
 
 
@@ -66,7 +66,7 @@ def modes_of_one_side(rng, shape):
 
 
 def alternating_drift(rng, shape):
-    """The machine slows by 0.25% a launch; the side that goes second changes from launch to launch."""
+    """The machine slows by 0.25% a trial; the side that goes second changes from trial to trial."""
     return normal(rng, shape) + 0.00125 * (-1.0) ** np.arange(shape[1])
 
 
@@ -76,28 +76,28 @@ def order_costs(rng, shape):
 
 
 def drift_of_the_ratio(rng, shape):
-    """The ratio itself falls by 0.6% over 24 launches; its mean is the truth."""
+    """The ratio itself falls by 0.6% over 24 trials; its mean is the truth."""
     return normal(rng, shape) + np.linspace(0.003, -0.003, shape[1])
 
 
 def autocorrelated(share):
     def draw(rng, shape):
-        launches = normal(rng, shape)
+        trials = normal(rng, shape)
         for place in range(1, shape[1]):
-            launches[:, place] = share * launches[:, place - 1] + sqrt(1 - share**2) * launches[:, place]
-        return launches
+            trials[:, place] = share * trials[:, place - 1] + sqrt(1 - share**2) * trials[:, place]
+        return trials
 
     return draw
 
 
 def opposite_modes(rng, shape):
-    """A launch is 2% up or 2% down, each half the time, and hardly anything between."""
+    """A trial is 2% up or 2% down, each half the time, and hardly anything between."""
     return normal(rng, shape, 0.002) + np.where(rng.random(shape) < 0.5, 0.02, -0.02)
 
 
-def ticks(launches):
+def ticks(trials):
     """A clock whose tick is 1% of the time."""
-    return np.round(launches, 2)
+    return np.round(trials, 2)
 
 
 NOISES = (
@@ -112,7 +112,7 @@ NOISES = (
     Noise("30% of processes +4%", modes(0.3)),
     Noise("skewed up", lambda rng, shape: SD * (rng.exponential(size=shape) - 1)),
     Noise("skewed down", lambda rng, shape: SD * (log(2) - rng.exponential(size=shape))),
-    Noise("drift 0.25% a launch", alternating_drift),
+    Noise("drift 0.25% a trial", alternating_drift),
     Noise("2% for going second", order_costs),
     Noise("clock tick of 1%", normal, after=ticks),
     Noise("autocorrelation 0.1", autocorrelated(0.1)),

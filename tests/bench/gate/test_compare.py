@@ -1,4 +1,4 @@
-"""``python -m bench compare`` through its front door: whole processes, real launches, small kernels."""
+"""``python -m bench compare`` through its front door: whole processes, real trials, small kernels."""
 
 import json
 import os
@@ -78,9 +78,9 @@ def test_a_against_itself_is_unchanged(kernels):
     done, judged = compare(name, name, "--case", CASE, folder=kernels)
     assert done.returncode == 0, done.stderr
     assert found(judged) == {("time", "UNCHANGED")}
-    assert judged["findings"][0]["launches"] >= 6
+    assert judged["findings"][0]["trials"] >= 6
     assert any("A and B are the same" in note for note in judged["notes"])
-    page, journal = (kernels / "out" / one for one in ("comparison.html", "launches.jsonl"))
+    page, journal = (kernels / "out" / one for one in ("comparison.html", "trials.jsonl"))
     assert page.read_text(encoding="utf-8").count("<title>screen") == 2 * (
         len(journal.read_text().splitlines()) - 1
     )
@@ -104,7 +104,7 @@ def test_a_wrong_candidate_is_a_finding_of_its_own_and_never_timed(kernels):
     done, judged = compare(f"{path}:plain", f"{path}:wrong", "--case", CASE, folder=kernels)
     assert done.returncode == 1
     assert found(judged) == {("wrong", "REGRESSED")}
-    assert len((kernels / "out" / "launches.jsonl").read_text().splitlines()) == 1
+    assert len((kernels / "out" / "trials.jsonl").read_text().splitlines()) == 1
 
 
 def test_memory_that_grew_is_another_finding(kernels):
@@ -118,7 +118,7 @@ def test_a_candidate_that_dies_while_it_is_timed_is_told_with_how(kernels):
     path = f"{kernels}/kernels.py"
     done, judged = compare(f"{path}:plain", f"{path}:dies_later", "--case", CASE, folder=kernels)
     assert done.returncode == 1, done.stderr
-    (finding,) = [one for one in judged["findings"] if one["about"] == "ending"]
+    (finding,) = [one for one in judged["findings"] if one["about"] == "status"]
     assert "exited with code 9" in finding["reason"]
 
 
@@ -127,7 +127,7 @@ def test_where_neither_side_can_nothing_was_compared(kernels):
     causal = CASE.replace("full", "causal")
     done, judged = compare(f"{path}:plain", f"{path}:twice", "--case", causal, folder=kernels)
     assert done.returncode == 4
-    assert "nothing was compared" in judged["upset"]
+    assert "nothing was compared" in judged["invalid_reason"]
     assert "nothing was compared" in done.stdout
 
 
@@ -221,7 +221,7 @@ def test_a_candidate_that_does_not_import_is_a_finding_and_told_by_its_revision(
     done, judged = compare(*revisions(project, "after", "HEAD"), folder=tmp_path)
     assert done.returncode == 1, done.stderr
     (finding,) = judged["findings"]
-    assert (finding["about"], finding["verdict"]) == ("ending", "REGRESSED")
+    assert (finding["about"], finding["verdict"]) == ("status", "REGRESSED")
     assert "kernel.py does not import: SyntaxError" in finding["reason"]
     assert tempfile.gettempdir() not in finding["reason"]
     done, _ = compare(*revisions(project, "HEAD", "HEAD"), folder=tmp_path / "both")
@@ -248,8 +248,8 @@ def test_killed_half_way_it_leaves_nothing_behind_and_goes_on(project, tmp_path)
     assert not left
     done = run([*words, "--resume"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    launches = [json.loads(line) for line in (tmp_path / "out" / "launches.jsonl").read_text().splitlines()[1:]]
-    numbers = [one["number"] for one in launches]
+    trials = [json.loads(line) for line in (tmp_path / "out" / "trials.jsonl").read_text().splitlines()[1:]]
+    numbers = [one["number"] for one in trials]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) >= 6
     assert not leftovers(project, scratch, str(tmp_path))

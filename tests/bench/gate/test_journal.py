@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.bench.gate.journal import Journal
-from attnbench.bench.records.launch import Comparing, Launch, Side
+from attnbench.bench.gate.paired.journal import Journal
 from attnbench.bench.records.lines import StoreError
 from attnbench.bench.records.schema import Environment, as_json
+from attnbench.bench.records.trial import Comparing, Side, Trial
 
 ROOT = Path(__file__).parents[3]
 
 
-def launch(number=1, case="b1", phase="screen", a=(100.0, 110.0, 90.0), b=(110.0, 121.0, 99.0), again=()):
-    return Launch(case=case, number=number, phase=phase, a_ns=a, b_ns=b, again_ns=again, calls=1)
+def trial(number=1, case="b1", phase="screen", a=(100.0, 110.0, 90.0), b=(110.0, 121.0, 99.0), again=()):
+    return Trial(case=case, number=number, phase=phase, a_ns=a, b_ns=b, again_ns=again, calls=1)
 
 
 def comparing(cpu="one", **changes):
@@ -35,37 +35,37 @@ def comparing(cpu="one", **changes):
 
 
 def test_a_launch_says_how_much_slower_b_is():
-    one = launch(again=(100.0, 110.0, 180.0))
+    one = trial(again=(100.0, 110.0, 180.0))
     assert math.isclose(one.log_ratio, math.log(1.1))
-    assert one.sentinel == 0
-    assert launch().sentinel is None
+    assert one.aa_control == 0
+    assert trial().aa_control is None
 
 
 @pytest.mark.parametrize("b", [(), (1.0, 2.0), (1.0, 2.0, 0.0), (1.0, 2.0, math.inf), (1.0, 2.0, math.nan)])
 def test_a_launch_of_unequal_or_impossible_times_is_refused(b):
-    with pytest.raises(ValueError, match="launch 1 of b1"):
-        launch(b=b)
+    with pytest.raises(ValueError, match="trial 1 of b1"):
+        trial(b=b)
 
 
 def test_a_journal_goes_on_where_it_stopped(tmp_path):
     path = tmp_path / "deep" / "compare.jsonl"
     with Journal.open(path, comparing(), resume=False) as journal:
-        for one in (launch(2), launch(1), launch(1, phase="confirm"), launch(1, case="b2", again=(1.0, 2.0, 3.0))):
+        for one in (trial(2), trial(1), trial(1, phase="confirm"), trial(1, case="b2", again=(1.0, 2.0, 3.0))):
             journal.append(one)
-        assert journal.launches("b1", "screen") == (launch(1), launch(2))
+        assert journal.trials("b1", "screen") == (trial(1), trial(2))
     with Journal.open(path, comparing(created="later", command="other"), resume=True) as journal:
-        assert journal.launches("b1", "screen") == (launch(1), launch(2))
-        assert journal.launches("b1", "confirm") == (launch(1, phase="confirm"),)
-        assert journal.launches("b2", "screen")[0].sentinel is not None
-        assert journal.launches("b3", "screen") == ()
+        assert journal.trials("b1", "screen") == (trial(1), trial(2))
+        assert journal.trials("b1", "confirm") == (trial(1, phase="confirm"),)
+        assert journal.trials("b2", "screen")[0].aa_control is not None
+        assert journal.trials("b3", "screen") == ()
         assert not journal.damaged
 
 
 def test_a_launch_that_is_done_again_stands_for_the_earlier_one(tmp_path):
     with Journal.open(tmp_path / "j", comparing(), resume=True) as journal:
-        journal.append(launch(1))
-        journal.append(launch(1, b=(1.0, 1.0, 1.0)))
-        assert journal.launches("b1", "screen") == (launch(1, b=(1.0, 1.0, 1.0)),)
+        journal.append(trial(1))
+        journal.append(trial(1, b=(1.0, 1.0, 1.0)))
+        assert journal.trials("b1", "screen") == (trial(1, b=(1.0, 1.0, 1.0)),)
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ def test_a_launch_that_is_done_again_stands_for_the_earlier_one(tmp_path):
 def test_a_damaged_last_line_is_skipped_and_said(tmp_path, tail, words):
     path = tmp_path / "j"
     with Journal.open(path, comparing(), resume=False) as journal:
-        journal.append(launch(1))
+        journal.append(trial(1))
     with path.open("ab") as file:
         file.write(tail)
     with Journal.open(path, comparing(), resume=True) as journal:
         assert words in " ".join(journal.damaged)
-        journal.append(launch(2))
-        assert journal.launches("b1", "screen") == (launch(1), launch(2))
+        journal.append(trial(2))
+        assert journal.trials("b1", "screen") == (trial(1), trial(2))
     with Journal.open(path, comparing(), resume=True) as journal:
-        assert journal.launches("b1", "screen") == (launch(1), launch(2))
+        assert journal.trials("b1", "screen") == (trial(1), trial(2))
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_a_damaged_last_line_is_skipped_and_said(tmp_path, tail, words):
         (comparing(cases=("b1",)), "it has other cases"),
         (comparing(seed=1), "its seed was 0, this comparison's is 1"),
         (comparing(rule="other"), "its rule was 'sequential'"),
-        (comparing(cpu="two"), "cpu was 'one' and is 'two'; launches on two machines"),
+        (comparing(cpu="two"), "cpu was 'one' and is 'two'; trials on two machines"),
     ],
 )
 def test_another_comparison_or_machine_is_not_resumed(tmp_path, other, words):
     with Journal.open(tmp_path / "j", comparing(), resume=False) as journal:
-        journal.append(launch(1))
+        journal.append(trial(1))
     before = (tmp_path / "j").read_bytes()
     with pytest.raises(StoreError, match=words), Journal.open(tmp_path / "j", other, resume=True):
         pass
@@ -137,8 +137,8 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 import msgspec
-from attnbench.bench.gate.journal import Journal
-from attnbench.bench.records.launch import Comparing
+from attnbench.bench.gate.paired.journal import Journal
+from attnbench.bench.records.trial import Comparing
 with Journal.open(Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Comparing), resume=True):
     print("open", flush=True)
     time.sleep(100)
@@ -159,5 +159,5 @@ def test_a_second_writer_is_refused_until_the_first_is_gone_however_it_went(tmp_
     holder.wait()
     start = time.monotonic()
     with Journal.open(path, comparing(), resume=True) as journal:
-        journal.append(launch(1))
+        journal.append(trial(1))
     assert time.monotonic() - start < 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from attnbench.bench.gate.revisions import checked_out
+from attnbench.bench.gate.paired.revisions import checked_out
 from attnbench.bench.workers import reaper, scratch
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ SECONDS = 20
 RUN = """
 import sys, time
 from pathlib import Path
-from attnbench.bench.gate.revisions import checked_out
+from attnbench.bench.gate.paired.revisions import checked_out
 with checked_out(Path(sys.argv[1]), ("one", "two"), setup=sys.argv[2]) as trees:
     {body}
     print("ready", flush=True)
@@ -91,7 +91,7 @@ def state(repo, processes):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_between_launches(repo, start, number):
+def test_killed_between_trials(repo, start, number):
     process = start()
     processes = family(process)
     assert len(processes) == 1, "only the reaper"

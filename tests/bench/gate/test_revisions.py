@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from attnbench.bench.gate import git
-from attnbench.bench.gate.git import RevisionError
-from attnbench.bench.gate.revisions import checked_out
+from attnbench.bench.gate.paired.git import RevisionError
+from attnbench.bench.gate.paired.revisions import checked_out
 
 ROOT = Path(__file__).parents[3]
 
@@ -206,7 +206,9 @@ def test_an_implementation_that_a_tree_cant_have_is_told_early(repo, implementat
 
 def test_nothing_here_imports_torch(fresh):
     assert (
-        fresh("import sys, attnbench.bench.gate.revisions, bench.gate.journal; print('torch' in sys.modules)")
+        fresh(
+            "import sys, attnbench.bench.gate.paired.revisions, bench.gate.journal; print('torch' in sys.modules)"
+        )
         == "False"
     )
 

@@ -1,4 +1,4 @@
-"""The gate's rule as others call it: from log-ratios of launches to verdicts."""
+"""The gate's rule as others call it: from log-ratios of trials to verdicts."""
 
 from dataclasses import replace
 from math import exp, inf, isfinite, log, nan
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats.mstats import trimmed_mean_ci
 
-from attnbench.bench.gate.rule import (
+from attnbench.bench.gate.stats import (
     CONFIRMING,
     RULE,
     Rule,
@@ -30,15 +30,15 @@ def drawn(percent, count=24, sd=SD, seed=0):
     return (np.random.default_rng(seed).normal(scale=sd, size=count) + log(1 + percent / 100)).tolist()
 
 
-def sequential(launches, rule=RULE):
-    """The decision as a caller gets it who asks after each launch."""
-    for count in range(len(launches) + 1):
-        if (decision := decide(launches[:count], rule)) is not None:
+def sequential(trials, rule=RULE):
+    """The decision as a caller gets it who asks after each trial."""
+    for count in range(len(trials) + 1):
+        if (decision := decide(trials[:count], rule)) is not None:
             return decision
     return None
 
 
-# Sets of launches as they come: some scatter about some shift, and at times an outlier.
+# Sets of trials as they come: some scatter about some shift, and at times an outlier.
 shifts = st.floats(-0.12, 0.12)
 scattered = st.builds(
     lambda shift, sd, seed, outlier: [outlier + shift, *(np.array(drawn(0, 23, sd, seed)) + shift)],
@@ -58,10 +58,10 @@ class TestDecide:
     def test_says_what_is_true_and_names_its_numbers(self, percent, verdict, seed):
         decision = sequential(drawn(percent, seed=seed))
         assert decision.verdict is Verdict(verdict)
-        assert decision.launches in RULE.looks
+        assert decision.trials in RULE.looks
         assert decision.low < decision.ratio < decision.high
         assert decision.ratio == pytest.approx(1 + percent / 100, abs=0.015)
-        assert f"in {decision.launches} launches" in decision.reason
+        assert f"in {decision.trials} trials" in decision.reason
 
     def test_a_true_1_percent_is_never_an_improvement_and_hardly_a_regression(self):
         said = [sequential(drawn(1, seed=seed)).verdict for seed in range(300)]
@@ -69,49 +69,49 @@ class TestDecide:
         assert said.count(Verdict.REGRESSED) <= 3
 
     def test_looks_only_at_its_looks(self):
-        launches = drawn(10)
-        assert [decide(launches[:count]) for count in range(6)] == [None] * 6
-        assert decide(launches[:6]).launches == 6
+        trials = drawn(10)
+        assert [decide(trials[:count]) for count in range(6)] == [None] * 6
+        assert decide(trials[:6]).trials == 6
         wide = [0.0, 0.05] * 12
         answered = [count for count in range(24) if decide(wide[:count]) is not None]
         assert answered == []
         assert decide(wide).verdict is Verdict.UNDECIDED
 
     def test_between_looks_later_launches_count_for_nothing(self):
-        launches = drawn(3)
-        first = sequential(launches)
-        assert all(decide([*launches[: first.launches], *[-1.0] * more]) == first for more in range(8))
+        trials = drawn(3)
+        first = sequential(trials)
+        assert all(decide([*trials[: first.trials], *[-1.0] * more]) == first for more in range(8))
 
     def test_more_launches_than_the_last_look_change_nothing(self):
         wide = [0.0, 0.05] * 12
         assert decide([*wide, 5.0, 5.0]) == decide(wide)
 
     @given(scattered)
-    def test_swapping_the_sides_mirrors_all(self, launches):
-        here, there = sequential(launches), sequential([-value for value in launches])
+    def test_swapping_the_sides_mirrors_all(self, trials):
+        here, there = sequential(trials), sequential([-value for value in trials])
         assert there.verdict is MIRROR.get(here.verdict, here.verdict)
-        assert there.launches == here.launches
+        assert there.trials == here.trials
         assert (1 / there.ratio, 1 / there.high, 1 / there.low) == pytest.approx((here.ratio, here.low, here.high))
 
     @given(scattered, st.randoms(use_true_random=False))
-    def test_at_one_look_the_order_counts_for_nothing(self, launches, random):
+    def test_at_one_look_the_order_counts_for_nothing(self, trials, random):
         rule = replace(RULE, looks=(24,))
-        shuffled = random.sample(launches, len(launches))
-        here, there = decide(launches, rule), decide(shuffled, rule)
+        shuffled = random.sample(trials, len(trials))
+        here, there = decide(trials, rule), decide(shuffled, rule)
         assert there.verdict is here.verdict
         assert (there.ratio, there.low, there.high) == pytest.approx((here.ratio, here.low, here.high))
 
     @given(scattered, st.floats(0.1, 10))
-    def test_scaling_the_figures_and_the_bounds_alike_changes_no_verdict(self, launches, factor):
+    def test_scaling_the_figures_and_the_bounds_alike_changes_no_verdict(self, trials, factor):
         scaled = replace(
             RULE, slower=RULE.slower * factor, same=RULE.same * factor, least_sd=RULE.least_sd * factor
         )
-        here, there = sequential(launches), sequential([value * factor for value in launches], scaled)
-        assert (there.verdict, there.launches) == (here.verdict, here.launches)
+        here, there = sequential(trials), sequential([value * factor for value in trials], scaled)
+        assert (there.verdict, there.trials) == (here.verdict, here.trials)
 
     @given(scattered)
-    def test_a_verdict_follows_from_its_interval(self, launches):
-        decision = sequential(launches)
+    def test_a_verdict_follows_from_its_interval(self, trials):
+        decision = sequential(trials)
         if decision.verdict is Verdict.REGRESSED:
             assert decision.low > 1.01
         elif decision.verdict is Verdict.IMPROVED:
@@ -119,13 +119,13 @@ class TestDecide:
         elif decision.verdict is Verdict.UNCHANGED:
             assert 1 / 1.025 < decision.low < decision.high < 1.025
         else:
-            assert decision.launches == RULE.looks[-1]
+            assert decision.trials == RULE.looks[-1]
 
     @given(scattered, st.floats(0.001, 0.1))
-    def test_slower_everywhere_is_never_judged_faster(self, launches, more):
+    def test_slower_everywhere_is_never_judged_faster(self, trials, more):
         rule = replace(RULE, looks=(24,))
         order = [Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.REGRESSED]
-        here, there = decide(launches, rule).verdict, decide([value + more for value in launches], rule).verdict
+        here, there = decide(trials, rule).verdict, decide([value + more for value in trials], rule).verdict
         if Verdict.UNDECIDED not in {here, there}:
             assert order.index(there) >= order.index(here)
 
@@ -146,12 +146,12 @@ class TestDecide:
     @pytest.mark.parametrize("bad", [nan, inf, -inf])
     @pytest.mark.parametrize("ask", [decide, estimate, flagged])
     def test_refuses_what_is_no_measurement(self, bad, ask):
-        with pytest.raises(ValueError, match="launch 3 of 7 has the log-ratio"):
+        with pytest.raises(ValueError, match="trial 3 of 7 has the log-ratio"):
             ask([0.0, 0.0, bad, *[0.0] * 4])
 
     def test_extremes_stay_finite_in_words(self):
-        for launches in ([1e3] * 6, [-1e3] * 6, [1e3, -1e3] * 12, [1e-300] * 6):
-            decision = sequential(launches)
+        for trials in ([1e3] * 6, [-1e3] * 6, [1e3, -1e3] * 12, [1e-300] * 6):
+            decision = sequential(trials)
             assert len(decision.reason) < 160
             assert not np.isnan([decision.ratio, decision.low, decision.high]).any()
         assert decide([1e3] * 6).verdict is Verdict.REGRESSED
@@ -162,16 +162,16 @@ class TestEstimate:
     def test_is_undecided_with_an_interval(self, count):
         decision = estimate(drawn(3, count))
         assert decision.verdict is Verdict.UNDECIDED
-        assert decision.launches == count
+        assert decision.trials == count
         assert 0 < decision.low < decision.ratio < decision.high
         assert isfinite(decision.high)
 
     def test_one_launch_has_no_interval_and_none_no_ratio(self):
         one, none = estimate([log(1.2)]), estimate([])
-        assert (one.ratio, one.low, one.high, one.launches) == (pytest.approx(1.2), 0.0, inf, 1)
-        assert (none.ratio, none.low, none.high, none.launches) == (1.0, 0.0, inf, 0)
+        assert (one.ratio, one.low, one.high, one.trials) == (pytest.approx(1.2), 0.0, inf, 1)
+        assert (none.ratio, none.low, none.high, none.trials) == (1.0, 0.0, inf, 0)
         assert "no interval" in one.reason
-        assert none.reason == "no launch"
+        assert none.reason == "no trial"
 
     def test_its_interval_narrows_as_launches_come_in(self):
         widths = [estimate(drawn(0, count)).high - estimate(drawn(0, count)).low for count in (2, 3, 6, 12, 24)]
@@ -179,10 +179,10 @@ class TestEstimate:
 
     @pytest.mark.parametrize(("count", "cut"), [(6, 1e-9), (10, 0.1), (20, 0.1)])
     def test_its_interval_is_that_of_the_trimmed_mean(self, count, cut):
-        launches = drawn(2, count, sd=0.02, seed=7)
-        low, high = trimmed_mean_ci(launches, limits=(cut, cut), alpha=2 * RULE.alpha / len(RULE.looks))
-        decision = estimate(launches)
-        # Yuen divides by h (h - 1) / (n - 1), SciPy by n (1 - 2 trim)^2: 1.4% apart at 10 launches.
+        trials = drawn(2, count, sd=0.02, seed=7)
+        low, high = trimmed_mean_ci(trials, limits=(cut, cut), alpha=2 * RULE.alpha / len(RULE.looks))
+        decision = estimate(trials)
+        # Yuen divides by h (h - 1) / (n - 1), SciPy by n (1 - 2 trim)^2: 1.4% apart at 10 trials.
         assert log(decision.high / decision.low) == pytest.approx(high - low, rel=0.02)
         assert log(decision.ratio) == pytest.approx((low + high) / 2)
 
@@ -245,9 +245,9 @@ class TestConfirm:
         assert after is Verdict.REGRESSED
 
     def test_once_regressed_more_launches_of_the_case_take_nothing_back(self):
-        launches = [*drawn(4, 12), *drawn(0, 12, seed=1)]
+        trials = [*drawn(4, 12), *drawn(0, 12, seed=1)]
         for count in CONFIRMING:
-            decision = confirm({"a": launches[:count]})["a"]
+            decision = confirm({"a": trials[:count]})["a"]
             assert decision.verdict is Verdict.REGRESSED
             assert decision.low > 1.01
 
@@ -257,21 +257,21 @@ class TestConfirm:
 
     @given(scattered)
     @settings(max_examples=40)
-    def test_swapping_the_sides_mirrors_all(self, launches):
-        here = confirm({"a": launches})["a"]
-        there = confirm({"a": [-value for value in launches]})["a"]
+    def test_swapping_the_sides_mirrors_all(self, trials):
+        here = confirm({"a": trials})["a"]
+        there = confirm({"a": [-value for value in trials]})["a"]
         assert there.verdict is MIRROR.get(here.verdict, here.verdict)
         assert (1 / there.high, 1 / there.low) == pytest.approx((here.low, here.high), rel=1e-6)
 
     def test_launches_between_its_looks_count_for_nothing(self):
-        launches = drawn(2)
-        assert confirm({"a": launches[:15]}) == confirm({"a": launches[:12]})
-        assert confirm({"a": launches[:11]})["a"].verdict is Verdict.UNDECIDED
-        assert confirm({"a": []})["a"].reason == "no launch"
-        assert confirm({"a": [*launches, 9.0]}) == confirm({"a": launches})
+        trials = drawn(2)
+        assert confirm({"a": trials[:15]}) == confirm({"a": trials[:12]})
+        assert confirm({"a": trials[:11]})["a"].verdict is Verdict.UNDECIDED
+        assert confirm({"a": []})["a"].reason == "no trial"
+        assert confirm({"a": [*trials, 9.0]}) == confirm({"a": trials})
 
     def test_refuses_what_is_no_measurement(self):
-        with pytest.raises(ValueError, match="launch 2 of 2"):
+        with pytest.raises(ValueError, match="trial 2 of 2"):
             confirm({"a": [0.0, nan]})
 
 

@@ -1,39 +1,37 @@
-"""The course of a comparison over launches of known truth: no process is started."""
+"""The course of a comparison over trials of known truth: no process is started."""
 
 import math
 import random
 
 import pytest
 
-from attnbench.bench.gate.launch import Contender, SideFailed
-from attnbench.bench.gate.rule import RULE
-from attnbench.bench.gate.side_by_side import InMemory, SideBySide
-from attnbench.bench.records.launch import Launch
+from attnbench.bench.gate.paired.side_by_side import InMemory, SideBySide
+from attnbench.bench.gate.paired.trial import SideFailed, TrialSide
+from attnbench.bench.gate.stats import RULE
 from attnbench.bench.records.schema import Status
+from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import About, Verdict
 from attnbench.bench.workers.status import RemoteError
 from attnbench.impls.contract import parse_case
 
-A, B = Contender("A", "x", "x"), Contender("B", "y", "y")
+A, B = TrialSide("A", "x", "x"), TrialSide("B", "y", "y")
 CASES = [parse_case(f"b1-h1-s{16 * n}-d16-full-fp32") for n in range(1, 13)]
 
 
 class Machine:
-    """Launches whose truth is known: percent slower by case, and A against itself."""
+    """Trials whose truth is known: percent slower by case, and A against itself."""
 
-    def __init__(self, slower=None, sentinel=0.0, sd=0.004, seed=0):
-        self.slower, self.sentinel, self.sd = slower or {}, sentinel, sd
+    def __init__(self, slower=None, aa_control=0.0, sd=0.004, seed=0):
+        self.slower, self.aa_control, self.sd = slower or {}, aa_control, sd
         self.random, self.taken = random.Random(seed), []
 
     def take(self, case, number, phase):
         self.taken.append((case.id, number, phase))
         b, again = (
             100 * math.exp(shift + self.random.gauss(0, self.sd))
-            for shift in (math.log1p(self.slower.get(case.id, 0) / 100), self.sentinel)
+            for shift in (math.log1p(self.slower.get(case.id, 0) / 100), self.aa_control)
         )
-        return Launch(
-            case=case.id, number=number, phase=phase, a_ns=(100.0,), b_ns=(b,), again_ns=(again,), calls=1
-        )
+        return Trial(case=case.id, number=number, phase=phase, a_ns=(100.0,), b_ns=(b,), again_ns=(again,), calls=1)
 
 
 def measured(cases, machine, **options):
@@ -58,7 +56,7 @@ def test_one_case_is_decided_as_its_launches_come_in(percent, verdict):
     assert RULE.looks[0] <= len(machine.taken) <= RULE.looks[-1]
 
 
-def test_of_many_cases_only_what_stands_out_is_measured_again_with_fresh_launches():
+def test_of_many_cases_only_what_stands_out_is_measured_again_with_fresh_trials():
     slow = CASES[3].id
     machine = Machine({slow: 6})
     found = measured(CASES, machine)
@@ -66,11 +64,11 @@ def test_of_many_cases_only_what_stands_out_is_measured_again_with_fresh_launche
         case.id: Verdict.REGRESSED if case.id == slow else Verdict.UNCHANGED for case in CASES
     }
     assert {case for case, _, phase in machine.taken if phase == "confirm"} == {slow}
-    assert found.decisions[slow].launches >= 12
+    assert found.decisions[slow].trials >= 12
 
 
 def test_what_screening_saw_by_chance_is_not_what_it_is_judged_by():
-    """A case that stood out in screening alone is judged by its fresh launches alone."""
+    """A case that stood out in screening alone is judged by its fresh trials alone."""
     lucky = CASES[0].id
 
     class Chance(Machine):
@@ -88,7 +86,7 @@ def test_a_launch_of_every_case_comes_before_the_next_of_any():
 
 
 def test_nothing_is_decided_where_the_baseline_differs_from_itself():
-    found = measured(CASES[:1], Machine({CASES[0].id: 10}, sentinel=0.08))
+    found = measured(CASES[:1], Machine({CASES[0].id: 10}, aa_control=0.08))
     assert verdicts(found) == {CASES[0].id: Verdict.UNDECIDED}
     (finding,) = found.findings("y", B)
     assert "the baseline differs from itself" in finding.reason
@@ -106,7 +104,7 @@ def test_a_spent_budget_leaves_the_rest_undecided():
 def test_no_launch_at_all_is_told_without_numbers_that_mean_nothing():
     found = measured(CASES[:1], Machine(), over=lambda: True)
     (finding,) = found.findings("y", B)
-    assert (finding.verdict, finding.launches) == (Verdict.UNDECIDED, 0)
+    assert (finding.verdict, finding.trials) == (Verdict.UNDECIDED, 0)
     assert (finding.ratio, finding.low, finding.high) == (None, None, None)
 
 
@@ -123,7 +121,7 @@ def test_a_side_that_breaks_ends_its_case_and_no_other(side, verdict):
     list(found.measure())
     findings = {one.case: one for one in found.findings("y", B)}
     assert findings[CASES[1].id].verdict is verdict
-    assert findings[CASES[1].id].about is About.ENDING
+    assert findings[CASES[1].id].about is About.STATUS
     assert "SIGSEGV" in findings[CASES[1].id].reason
     assert findings[CASES[0].id].verdict is findings[CASES[2].id].verdict is Verdict.UNCHANGED
 
@@ -138,7 +136,7 @@ def test_a_launch_that_was_lost_is_the_one_that_is_taken_again():
 
 
 def test_a_case_that_breaks_stays_in_the_family_that_is_confirmed():
-    """Three that stood out can't be confirmed by twelve launches each; nor can the two that are left of them."""
+    """Three that stood out can't be confirmed by twelve trials each; nor can the two that are left of them."""
 
     class Breaking(Machine):
         def take(self, case, number, phase):
@@ -148,7 +146,7 @@ def test_a_case_that_breaks_stays_in_the_family_that_is_confirmed():
 
     found = SideBySide(CASES[:6], Breaking({case.id: 8 for case in CASES[:3]}).take)
     list(found.measure())
-    assert [found.decisions[case.id].launches for case in CASES[:2]] == [16, 16]
+    assert [found.decisions[case.id].trials for case in CASES[:2]] == [16, 16]
     assert CASES[2].id not in found.decisions
 
 
@@ -159,4 +157,4 @@ def test_kept_launches_are_not_taken_again():
     again = SideBySide(CASES[:2], second.take, first.keeping)
     list(again.measure())
     assert not set(second.taken) & set(machine.taken)
-    assert {one.number for one in again.launches()} == set(range(1, 7))
+    assert {one.number for one in again.trials()} == set(range(1, 7))

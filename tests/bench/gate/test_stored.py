@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from attnbench.bench.gate.stored import COARSE_NOTE, judge
-from attnbench.bench.gate.times import by_interval
+from attnbench.bench.gate.stored.judge import COARSE_NOTE, judge
+from attnbench.bench.gate.stored.times import by_interval
 from attnbench.bench.records.schema import Agreement, KnownLimit, Status
 from attnbench.bench.records.verdict import About, Verdict
 from tests.bench.gate.stored_runs import CASES, comparison, environment, full, on, record, run
@@ -62,9 +62,9 @@ def test_a_case_that_became_wrong_fails_with_the_command_that_repeats_it(before)
 @pytest.mark.parametrize("now", [*BROKEN, *REFUSED])
 def test_a_case_that_no_longer_runs_fails(now):
     judged, found = one(record(status=now), record())
-    assert found[About.ENDING].verdict is R
-    assert now in found[About.ENDING].reason
-    assert f"because of {now}" in found[About.ENDING].reason
+    assert found[About.STATUS].verdict is R
+    assert now in found[About.STATUS].reason
+    assert f"because of {now}" in found[About.STATUS].reason
     assert judged.exit_code == 1
 
 
@@ -85,7 +85,7 @@ def test_what_fails_as_before_is_no_regression_beside_one_that_passes(status):
 @pytest.mark.parametrize("before", [WRONG, *BROKEN, *REFUSED])
 def test_where_nothing_passed_nothing_passes(now, before):
     judged = judge(run(record(status=now)), run(record(status=before)))
-    assert judged.upset
+    assert judged.invalid_reason
     assert judged.exit_code in {1, 4}
 
 
@@ -241,7 +241,7 @@ def test_another_machine_is_incomparable_and_every_field_is_named_with_both_valu
         "harness is def in the baseline and abc in the candidate",
         "driver is 570 in the baseline and absent in the candidate",
     ):
-        assert words in judged.upset
+        assert words in judged.invalid_reason
     assert (judged.verdict, judged.exit_code) == (Verdict.INCOMPARABLE, 4)
     assert all(finding.ratio is None for finding in judged.findings)
 
@@ -278,7 +278,7 @@ def test_a_new_case_that_is_wrong_says_so():
 
 def test_runs_without_a_common_case_judge_nothing():
     judged = judge(run(record(CASES[1]), cases=()), run(record(CASES[2]), cases=()))
-    assert "no case and implementation in common" in judged.upset
+    assert "no case and implementation in common" in judged.invalid_reason
     assert judged.exit_code == 4
 
 

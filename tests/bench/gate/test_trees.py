@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.bench.gate.revisions import checked_out
+from attnbench.bench.gate.paired.revisions import checked_out
 from attnbench.bench.workers.process import Worker, pool
 from attnbench.bench.workers.setting import PLAIN as PLAIN_SETTING
 from attnbench.bench.workers.setting import Setting

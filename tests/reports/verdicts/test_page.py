@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_pages import Opened
 
-from attnbench.bench.gate.rule import RULE
-from attnbench.bench.records.launch import Launch
+from attnbench.bench.gate.stats import RULE
+from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
 from attnbench.reports.verdicts.page import render
 from attnbench.reports.verdicts.plot import BOUNDS, WIDTH, change, plot
@@ -18,9 +18,9 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 VERDICTS = (Verdict.REGRESSED, Verdict.IMPROVED, Verdict.UNCHANGED, Verdict.UNDECIDED)
 
 
-def launch(case, number, phase="screen", ratio=1.0, again=True, disturbance=""):
+def trial(case, number, phase="screen", ratio=1.0, again=True, disturbance=""):
     a = (1000.0, 1010.0)
-    return Launch(
+    return Trial(
         case=case,
         number=number,
         phase=phase,
@@ -34,7 +34,7 @@ def launch(case, number, phase="screen", ratio=1.0, again=True, disturbance=""):
 
 def timed(case, verdict=Verdict.UNCHANGED, ratio=1.0, **rest):
     around = {} if ratio is None else {"low": ratio * 0.99, "high": ratio * 1.01}
-    values = {"implementation": "mine", "launches": 6, "ratio": ratio} | around | rest
+    values = {"implementation": "mine", "trials": 6, "ratio": ratio} | around | rest
     return Finding(case=case, about=About.TIME, verdict=verdict, reason="so it was measured", **values)
 
 
@@ -45,8 +45,8 @@ def judgement(*findings, **rest):
 
 
 def many(count):
-    """A judgement over `count` cases with every verdict, hostile names and accepted findings, and its launches."""
-    findings, launches = [], []
+    """A judgement over `count` cases with every verdict, hostile names and accepted findings, and its trials."""
+    findings, trials = [], []
     for number in range(count):
         case = f"b1-h{number}-{HOSTILE if number == 0 else 'full'}"
         ratio = (1.04, 0.6, 1.0, 3.1)[number % 4]
@@ -60,19 +60,19 @@ def many(count):
                 repeat=f"python -m bench compare main HEAD --case '{case}'",
             )
         )
-        launches += [launch(case, one, ratio=ratio, disturbance=HOSTILE) for one in range(1, 7)]
-        launches += [launch(case, one, "confirm", ratio, again=False) for one in range(1, 4 * (number % 2))]
+        trials += [trial(case, one, ratio=ratio, disturbance=HOSTILE) for one in range(1, 7)]
+        trials += [trial(case, one, "confirm", ratio, again=False) for one in range(1, 4 * (number % 2))]
     findings.append(
         Finding(case="c", implementation="d", about=About.PRESENCE, verdict=Verdict.NEW, reason=HOSTILE)
     )
-    return judgement(*findings, baseline=HOSTILE, notes=(HOSTILE,), upset=HOSTILE, command=HOSTILE), launches
+    return judgement(*findings, baseline=HOSTILE, notes=(HOSTILE,), invalid_reason=HOSTILE, command=HOSTILE), trials
 
 
 PAGES = {
-    "one": (judgement(timed("only")), [launch("only", 1)]),
+    "one": (judgement(timed("only")), [trial("only", 1)]),
     "many": many(24),
-    "stored": (judgement(timed("only", launches=1)), []),
-    "empty": (judgement(upset="nothing was compared"), []),
+    "stored": (judgement(timed("only", trials=1)), []),
+    "empty": (judgement(invalid_reason="nothing was compared"), []),
 }
 
 
@@ -81,9 +81,9 @@ def open_judgement(browser, tmp_path):
     """Opens the page of a judgement; at the end none may have complained or asked the network."""
     opened = []
 
-    def go(judged, launches=(), **context):
+    def go(judged, trials=(), **context):
         path = tmp_path / "page.html"
-        path.write_text(render(judged, launches), encoding="utf-8")
+        path.write_text(render(judged, trials), encoding="utf-8")
         opened.append(Opened(browser, **context))
         opened[-1].page.goto(path.as_uri())
         return opened[-1].page
@@ -106,10 +106,10 @@ def test_axe_finds_nothing_in_either_theme(open_judgement, name):
 
 
 def test_every_launch_is_a_mark_of_its_kind_and_no_other(open_judgement):
-    judged, launches = PAGES["many"]
-    page = open_judgement(judged, launches)
+    judged, trials = PAGES["many"]
+    page = open_judgement(judged, trials)
     for row, finding in zip(page.locator(".findings tbody tr").all(), judged.findings, strict=True):
-        mine = [one for one in launches if one.case == finding.case]
+        mine = [one for one in trials if one.case == finding.case]
         kinds = {kind: row.locator(f"svg .{kind}").count() for kind in ("screen", "confirm", "again")}
         assert kinds == {
             "screen": sum(one.phase == "screen" for one in mine),
@@ -126,8 +126,8 @@ def test_hostile_names_are_text_and_run_nothing(open_judgement):
 
 
 def test_what_fails_comes_first_with_the_command_that_repeats_it(open_judgement):
-    judged, launches = PAGES["many"]
-    page = open_judgement(judged, launches)
+    judged, trials = PAGES["many"]
+    page = open_judgement(judged, trials)
     assert page.locator("h1").inner_text() == "REGRESSED: something got worse"
     said = page.locator("[data-words=Failing] > ul > li, [data-words=Failing] details li")
     assert said.count() == len(judged.failing)
@@ -147,10 +147,10 @@ def test_nothing_runs_over_the_side(open_judgement, name):
 
 
 def test_a_page_of_500_is_small_and_whole(open_judgement):
-    judged, launches = many(499)
-    text = render(judged, launches)
+    judged, trials = many(499)
+    text = render(judged, trials)
     assert len(text) < 4_000_000
-    page = open_judgement(judged, launches)
+    page = open_judgement(judged, trials)
     assert page.locator(".findings tbody tr").count() == 500
 
 
@@ -167,7 +167,7 @@ def test_on_paper_it_is_light(open_judgement):
     assert len(page.pdf()) > 10_000
 
 
-def test_stored_runs_have_an_interval_and_no_bounds_of_launches(open_judgement):
+def test_stored_runs_have_an_interval_and_no_bounds_of_trials(open_judgement):
     page = open_judgement(*PAGES["stored"])
     assert page.locator(".findings svg .interval").count() == 1
     assert page.locator("svg .beyond, svg .within, svg .screen").count() == 0
@@ -178,16 +178,14 @@ def test_the_picture_is_told_in_words(open_judgement):
     told = page.get_by_role("img", name="Change of time: only")
     assert told.count() == 1
     assert told.locator("desc").text_content() == (
-        "the candidate's time is +0%; interval -1% to +1%; screening: 1 launch, +0.1% to +0.1%; "
-        "A against itself: 1 launch, +0.05% to +0.05%"
+        "the candidate's time is +0%; interval -1% to +1%; screening: 1 trial, +0.1% to +0.1%; "
+        "A against itself: 1 trial, +0.05% to +0.05%"
     )
 
 
 def test_launches_without_a_finding_about_time_are_named(open_judgement):
-    page = open_judgement(judgement(timed("only")), [launch("only", 1), launch("broke", 1), launch("broke", 2)])
-    assert (
-        "2 launches of cases without a finding about time are not drawn" in page.locator("#findings").inner_text()
-    )
+    page = open_judgement(judgement(timed("only")), [trial("only", 1), trial("broke", 1), trial("broke", 2)])
+    assert "2 trials of cases without a finding about time are not drawn" in page.locator("#findings").inner_text()
 
 
 def test_the_bounds_are_those_of_the_rule():
@@ -200,8 +198,8 @@ ratios = st.none() | st.floats(0, 1e300)
 @given(ratios, ratios, ratios, st.lists(st.floats(1e-3, 1e6), max_size=4))
 @settings(max_examples=100)
 def test_a_picture_stays_inside_its_frame_and_keeps_the_order(ratio, low, high, taken):
-    launches = [launch("c", number, ratio=one) for number, one in enumerate(taken, 1)]
-    drawn = plot(timed("c", ratio=ratio, low=low, high=high), launches)
+    trials = [trial("c", number, ratio=one) for number, one in enumerate(taken, 1)]
+    drawn = plot(timed("c", ratio=ratio, low=low, high=high), trials)
     if drawn is None:
         assert not taken
         return
@@ -211,7 +209,7 @@ def test_a_picture_stays_inside_its_frame_and_keeps_the_order(ratio, low, high, 
         0 <= x <= WIDTH and 0 < y < drawn.height for x in inside for y in [dot.y for dot in drawn.dots] or [1]
     )
     shown = [dot.x for dot in drawn.dots if dot.kind == "screen"]
-    ordered = sorted(range(len(taken)), key=lambda at: launches[at].log_ratio)
+    ordered = sorted(range(len(taken)), key=lambda at: trials[at].log_ratio)
     assert [shown[at] for at in ordered] == sorted(shown)
 
 

@@ -31,7 +31,7 @@ judgements = st.builds(
     candidate=words,
     findings=st.lists(findings, max_size=30).map(worst_first),
     notes=st.lists(words, max_size=2).map(tuple),
-    upset=st.just("") | words,
+    invalid_reason=st.just("") | words,
     required=st.sets(st.sampled_from([Verdict.NEW, Verdict.MISSING])).map(tuple),
 )
 

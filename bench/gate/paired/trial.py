@@ -1,7 +1,7 @@
-"""One launch: fresh processes for both sides and for A again, on the same CPUs, called in turn.
+"""One trial: fresh processes for both sides and for A again, on the same CPUs, called in turn.
 
 A process has a bias of its own that no number of calls averages away, so the
-launch is the unit of replication, and its sides live at the same time and share
+trial is the unit of replication, and its sides live at the same time and share
 whatever happens meanwhile. No torch here.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from time import sleep
 from typing import Any
 
-from attnbench.bench.records.launch import Launch, Phase
 from attnbench.bench.records.schema import Comparison
+from attnbench.bench.records.trial import Phase, Trial
 from attnbench.bench.timing.conditions import Watch, usable_cpus
 from attnbench.bench.timing.rounds import QUIET_S
 from attnbench.bench.workers.answers import OpenAnswer
@@ -21,8 +21,8 @@ from attnbench.bench.workers.setting import PLAIN, Setting
 from attnbench.bench.workers.status import WorkerFailure
 from attnbench.impls.contract import Case
 
-LAUNCH_S = 1.0
-"""About what the calls of a launch may take; slow calls get fewer rounds, never fewer than the least."""
+TRIAL_S = 1.0
+"""About what the calls of a trial may take; slow calls get fewer rounds, never fewer than the least."""
 
 ROUNDS = 20
 LEAST_ROUNDS = 5
@@ -32,15 +32,15 @@ SETTLING = 3
 CALLS = 4
 SLOW_CALLS = 2
 SLOW_NS = 20_000_000
-PROTOCOL = f"1: {ROUNDS} rounds of {CALLS} after {SETTLING}, {LAUNCH_S:g} s"
-"""Told in a journal: launches of another protocol don't belong in the same comparison."""
+PROTOCOL = f"1: {ROUNDS} rounds of {CALLS} after {SETTLING}, {TRIAL_S:g} s"
+"""Told in a journal: trials of another protocol don't belong in the same comparison."""
 
 SPREAD_BYTES = 1 << 16
-"""Each process first takes up to this much memory, so that tensors lie elsewhere in each launch."""
+"""Each process first takes up to this much memory, so that tensors lie elsewhere in each trial."""
 
 
 @dataclass(frozen=True)
-class Contender:
+class TrialSide:
     """One side: what runs, how its process is set up, and the words for it."""
 
     label: str
@@ -50,27 +50,27 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What all launches of a comparison have in common; `seed` is that of the inputs, `shuffle` that of the order."""
+class TrialSettings:
+    """What all trials of a comparison have in common; `seed` is that of the inputs, `shuffle` that of the order."""
 
     pool: Pool
     seed: int
     shuffle: int = 0
-    sentinel: bool = True
-    launch_s: float = LAUNCH_S
+    aa_control: bool = True
+    trial_s: float = TRIAL_S
 
 
 class SideFailed(Exception):
-    """A side gave no times, or a wrong result after it was timed; the launch is worth nothing."""
+    """A side gave no times, or a wrong result after it was timed; the trial is worth nothing."""
 
-    def __init__(self, contender: Contender, failure: WorkerFailure | Comparison) -> None:
-        super().__init__(contender.label, str(failure))
-        self.contender, self.failure = contender, failure
+    def __init__(self, side: TrialSide, failure: WorkerFailure | Comparison) -> None:
+        super().__init__(side.label, str(failure))
+        self.side, self.failure = side, failure
 
 
-def own_paths(words: str, contender: Contender) -> str:
+def own_paths(words: str, side: TrialSide) -> str:
     """`words` about a side without the scratch folder in which its files lie, which is gone when they are read."""
-    tree = contender.setting.tree
+    tree = side.setting.tree
     return words.replace(f"{tree}/", "") if tree else words
 
 
@@ -81,27 +81,29 @@ def pinned(device: str, threads: int) -> Setting:
     return Setting(cpus=usable_cpus()[-threads:], threads=threads)
 
 
-def launch(case: Case, a: Contender, b: Contender, bench: Bench, number: int, phase: Phase) -> Launch:
+def trial(case: Case, a: TrialSide, b: TrialSide, settings: TrialSettings, number: int, phase: Phase) -> Trial:
     """Start every side afresh, call them in rounds of random order, check what was timed. Raises SideFailed."""
-    order = random.Random(f"{bench.shuffle} {case.id} {phase} {number}")
-    sides = [a, b, *([replace(a, label=f"{a.label} again")] if bench.sentinel else [])]
+    order = random.Random(f"{settings.shuffle} {case.id} {phase} {number}")
+    sides = [a, b, *([replace(a, label=f"{a.label} again")] if settings.aa_control else [])]
     with ExitStack() as stack:
-        seats = [_Seat(side, bench, stack) for side in sides]
+        processes = [_SideProcess(side, settings, stack) for side in sides]
         watch = Watch(
-            bench.pool.device, lambda: [seat.worker.pid for seat in seats if seat.worker.pid], bench.pool.uuid
+            settings.pool.device,
+            lambda: [process.worker.pid for process in processes if process.worker.pid],
+            settings.pool.uuid,
         )
-        order.shuffle(seats)
-        pace_ns = max(seat.open(case, order).pace_ns for seat in seats)
-        rounds, calls = _rounds(pace_ns, len(seats), bench.launch_s)
+        order.shuffle(processes)
+        pace_ns = max(process.open(case, order).pace_ns for process in processes)
+        rounds, calls = _rounds(pace_ns, len(processes), settings.trial_s)
         for turn in range(SETTLING + rounds):
-            order.shuffle(seats)
-            for seat in seats:
-                seat.burst(calls, kept=turn >= SETTLING)
+            order.shuffle(processes)
+            for process in processes:
+                process.burst(calls, kept=turn >= SETTLING)
         disturbance = watch.conditions().disturbance
-        for seat in seats:
-            seat.verify()
-        times = {seat.side.label: tuple(seat.times_ns) for seat in seats}
-    return Launch(
+        for process in processes:
+            process.verify()
+        times = {process.side.label: tuple(process.times_ns) for process in processes}
+    return Trial(
         case=case.id,
         number=number,
         phase=phase,
@@ -113,24 +115,24 @@ def launch(case: Case, a: Contender, b: Contender, bench: Bench, number: int, ph
     )
 
 
-def _rounds(pace_ns: float, sides: int, launch_s: float) -> tuple[int, int]:
+def _rounds(pace_ns: float, sides: int, trial_s: float) -> tuple[int, int]:
     """How many rounds that count, and calls a round, for calls of this pace."""
     calls = CALLS if pace_ns < SLOW_NS else SLOW_CALLS
     a_round_s = sides * (calls + 1) * pace_ns / 1e9
-    return max(LEAST_ROUNDS, min(ROUNDS, int(launch_s / a_round_s) - SETTLING)), calls
+    return max(LEAST_ROUNDS, min(ROUNDS, int(trial_s / a_round_s) - SETTLING)), calls
 
 
-class _Seat:
-    """A side's process in one launch."""
+class _SideProcess:
+    """A side's process in one trial."""
 
-    def __init__(self, side: Contender, bench: Bench, stack: ExitStack) -> None:
-        self.side, self.bench, self.times_ns = side, bench, list[float]()
-        self.worker = bench.pool.fresh(side.name, side.setting)
+    def __init__(self, side: TrialSide, settings: TrialSettings, stack: ExitStack) -> None:
+        self.side, self.settings, self.times_ns = side, settings, list[float]()
+        self.worker = settings.pool.fresh(side.name, side.setting)
         stack.callback(self.worker.stop)
 
     def open(self, case: Case, order: random.Random) -> OpenAnswer:
         """Start the process and prepare the case."""
-        answer: OpenAnswer = self._ask("open", case, self.bench.seed, order.randrange(SPREAD_BYTES))
+        answer: OpenAnswer = self._ask("open", case, self.settings.seed, order.randrange(SPREAD_BYTES))
         return answer
 
     def burst(self, calls: int, *, kept: bool) -> None:

@@ -1,4 +1,4 @@
-"""What launches of one case come to. No torch."""
+"""What trials of one case come to. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from math import exp, inf, isfinite
 
 import numpy as np
 
-from attnbench.bench.gate.bounds import (
+from attnbench.bench.gate.stats.bounds import (
     FASTER,
     OPEN,
     RULE,
@@ -41,33 +41,33 @@ class Decision:
     ratio: float
     low: float
     high: float
-    launches: int
+    trials: int
     reason: str
 
 
 def checked(log_ratios: Sequence[float]) -> Numbers:
-    """Launches as an array. Raises `ValueError` naming the first that is no finite number."""
+    """Trials as an array. Raises `ValueError` naming the first that is no finite number."""
     for place, value in enumerate(log_ratios, 1):
         if not isfinite(value):
             raise ValueError(
-                f"launch {place} of {len(log_ratios)} has the log-ratio {value}: "
-                "leave out a launch that gave no time; it is no measurement"
+                f"trial {place} of {len(log_ratios)} has the log-ratio {value}: "
+                "leave out a trial that gave no time; it is no measurement"
             )
     return np.asarray(log_ratios, dtype=float)
 
 
-def conclude(verdict: Verdict, launches: Numbers, rule: Rule) -> Decision:
+def conclude(verdict: Verdict, trials: Numbers, rule: Rule) -> Decision:
     """The decision with the bounds that led to it: those of `beta` where UNCHANGED, else those of `alpha`."""
     level = rule.beta_of_a_look if verdict is Verdict.UNCHANGED else rule.alpha_of_a_look
-    low, high = bounds(launches, rule, level)
-    middle, _, _ = location(launches, rule)
-    return worded(verdict, (float(middle), float(low), float(high)), launches.size, because(verdict, rule))
+    low, high = bounds(trials, rule, level)
+    middle, _, _ = location(trials, rule)
+    return worded(verdict, (float(middle), float(low), float(high)), trials.size, because(verdict, rule))
 
 
 def worded(verdict: Verdict, log_ratios: tuple[float, float, float], count: int, why: str) -> Decision:
     """The decision of a middle and its bounds (log-ratios), said in words that end with why."""
     ratio, low, high = (exp(min(value, LARGEST)) for value in log_ratios)
-    found = f"{percent(ratio)} ({percent(low)} to {percent(high)}) in {count} launches"
+    found = f"{percent(ratio)} ({percent(low)} to {percent(high)}) in {count} trials"
     return Decision(verdict, ratio, low, high, count, f"{found}: {why}")
 
 
@@ -87,44 +87,44 @@ def because(verdict: Verdict, rule: Rule) -> str:
 
 
 def decide(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision | None:
-    """The verdict of the launches taken so far; None: take more.
+    """The verdict of the trials taken so far; None: take more.
 
-    Looks only at the numbers of launches in `rule.looks`, in the order taken, and
+    Looks only at the numbers of trials in `rule.looks`, in the order taken, and
     stays with the first look that decided. At the last look it is UNDECIDED where nothing was decided.
-    Raises `ValueError` for a launch that is no finite number.
+    Raises `ValueError` for a trial that is no finite number.
     """
-    launches = checked(log_ratios)
-    said, used = decided(launches, rule)
-    if said == OPEN and launches.size < rule.looks[-1]:
+    trials = checked(log_ratios)
+    said, used = decided(trials, rule)
+    if said == OPEN and trials.size < rule.looks[-1]:
         return None
     count = rule.looks[-1] if said == OPEN else int(used)
-    return conclude(VERDICTS[int(said)], launches[:count], rule)
+    return conclude(VERDICTS[int(said)], trials[:count], rule)
 
 
 def estimate(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision:
-    """UNDECIDED with ratio and interval, of any number of launches: what to say when time ran out. Raises as `decide`.
+    """UNDECIDED with ratio and interval, of any number of trials: what to say when time ran out. Raises as `decide`.
 
-    One launch has no interval (0 to infinity), none has no ratio (1).
+    One trial has no interval (0 to infinity), none has no ratio (1).
     """
-    launches = checked(log_ratios)
-    if launches.size < 2:
-        ratio = exp(min(launches.sum(), LARGEST))
+    trials = checked(log_ratios)
+    if trials.size < 2:
+        ratio = exp(min(trials.sum(), LARGEST))
         return Decision(
             Verdict.UNDECIDED,
             ratio,
             0.0,
             inf,
-            launches.size,
-            ["no launch", "one launch: no interval"][launches.size],
+            trials.size,
+            ["no trial", "one trial: no interval"][trials.size],
         )
     level = rule.alpha_of_a_look
-    middle, _, _ = location(launches, rule)
-    low, high = bounds(launches, rule, level)
+    middle, _, _ = location(trials, rule)
+    low, high = bounds(trials, rule, level)
     log_ratio = (float(middle), float(low), float(high))
-    return worded(Verdict.UNDECIDED, log_ratio, launches.size, "not decided when the time was up")
+    return worded(Verdict.UNDECIDED, log_ratio, trials.size, "not decided when the time was up")
 
 
 def flagged(log_ratios: Sequence[float], rule: Rule = RULE) -> bool:
-    """Whether a screened case needs fresh launches: its median is beyond `rule.slower`, slower or faster."""
-    launches = checked(log_ratios)
-    return bool(launches.size and beyond(launches, rule))
+    """Whether a screened case needs fresh trials: its median is beyond `rule.slower`, slower or faster."""
+    trials = checked(log_ratios)
+    return bool(trials.size and beyond(trials, rule))

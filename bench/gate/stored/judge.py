@@ -8,9 +8,9 @@ sides in one run: ``python -m bench compare``.
 
 from collections.abc import Iterator
 
-from attnbench.bench.gate.aspects import accuracy, finding, memory
-from attnbench.bench.gate.endings import REFUSED, ending
-from attnbench.bench.gate.times import COARSE, time
+from attnbench.bench.gate.accuracy_memory import accuracy, finding, memory
+from attnbench.bench.gate.status_changes import REFUSED, ending
+from attnbench.bench.gate.stored.times import COARSE, time
 from attnbench.bench.records.schema import Record, Run, Status
 from attnbench.bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
 
@@ -31,7 +31,7 @@ def judge(
     """What changed from `baseline` to `candidate`, the worst first.
 
     Runs whose hard fingerprints differ are INCOMPARABLE throughout. Where nothing at
-    all can be judged, `upset` says why, so that silence is never a pass.
+    all can be judged, `invalid_reason` says why, so that silence is never a pass.
     """
     other = differences(candidate, baseline)
     found = list(_incomparable(candidate, baseline, other) if other else _findings(candidate, baseline))
@@ -40,7 +40,7 @@ def judge(
         candidate=candidate_name or name_of(candidate),
         findings=worst_first(found),
         notes=tuple(_notes(candidate, baseline)),
-        upset=_upset(candidate, found, other),
+        invalid_reason=_invalid_reason(candidate, found, other),
     )
 
 
@@ -61,7 +61,7 @@ def differences(candidate: Run, baseline: Run) -> tuple[str, ...]:
     )
 
 
-def _upset(candidate: Run, found: list[Finding], other: tuple[str, ...]) -> str:
+def _invalid_reason(candidate: Run, found: list[Finding], other: tuple[str, ...]) -> str:
     if other:
         return f"other hardware or software: {'; '.join(other)}"
     if not any(record.status is Status.PASSED for record in candidate.records):
@@ -95,7 +95,7 @@ def _both(now: Record, before: Record) -> Iterator[Finding]:
     found = [*time(now, before), *accuracy(now, before), *memory(now, before)]
     yield from found
     if all(one.verdict in ABSENT for one in found):
-        yield finding(now, About.ENDING, Verdict.UNCHANGED, "passed, as before")
+        yield finding(now, About.STATUS, Verdict.UNCHANGED, "passed, as before")
 
 
 def _new(now: Record) -> Iterator[Finding]:

@@ -7,12 +7,12 @@ from shlex import join
 import msgspec
 
 from attnbench.bench.case_run import Settings
-from attnbench.bench.gate.aspects import accuracy, memory
-from attnbench.bench.gate.endings import ending
-from attnbench.bench.gate.launch import Bench, Contender, launch, own_paths
-from attnbench.bench.gate.side_by_side import Keeping, SideBySide
-from attnbench.bench.records.launch import Side
+from attnbench.bench.gate.accuracy_memory import accuracy, memory
+from attnbench.bench.gate.paired.side_by_side import Keeping, SideBySide
+from attnbench.bench.gate.paired.trial import TrialSettings, TrialSide, own_paths, trial
+from attnbench.bench.gate.status_changes import ending
 from attnbench.bench.records.schema import Record, Status
+from attnbench.bench.records.trial import Side
 from attnbench.bench.records.verdict import ABSENT, Finding, Judgement, Verdict, worst_first
 from attnbench.bench.run import run_case
 from attnbench.bench.timing.rounds import Effort
@@ -25,13 +25,13 @@ ONE_SAMPLE = Effort(budget_s=0.0, at_least=1, at_most=1)
 
 @dataclass(frozen=True)
 class Sides:
-    """What is compared: both contenders, what a journal keeps of them, their name in findings, and notes.
+    """What is compared: both sides, what a journal keeps of them, their name in findings, and notes.
 
     `words` are the command that compares them, without its cases.
     """
 
-    a: Contender
-    b: Contender
+    a: TrialSide
+    b: TrialSide
     kept: tuple[Side, Side]
     name: str
     words: tuple[str, ...]
@@ -62,17 +62,22 @@ def check(
             records[side.label] = msgspec.structs.replace(record, implementation=sides.name, reason=reason)
         found[case.id] = (records[sides.a.label], records[sides.b.label])
     for side in (sides.a, sides.b):
-        pool.worker(side.label).stop()  # its memory is not for the launches to share
+        pool.worker(side.label).stop()  # its memory is not for the trials to share
     return found
 
 
 def side_by_side(
-    cases: Sequence[Case], pairs: Pairs, sides: Sides, bench: Bench, keeping: Keeping, over: Callable[[], bool]
+    cases: Sequence[Case],
+    pairs: Pairs,
+    sides: Sides,
+    bench: TrialSettings,
+    keeping: Keeping,
+    over: Callable[[], bool],
 ) -> SideBySide:
-    """The launches that are due: of the cases that both sides passed and that may be timed."""
+    """The trials that are due: of the cases that both sides passed and that may be timed."""
     due = [case for case in cases if all(record.measurement is not None for record in pairs[case.id])]
     return SideBySide(
-        due, lambda case, number, phase: launch(case, sides.a, sides.b, bench, number, phase), keeping, over=over
+        due, lambda case, number, phase: trial(case, sides.a, sides.b, bench, number, phase), keeping, over=over
     )
 
 
@@ -88,7 +93,7 @@ def judge(sides: Sides, pairs: Pairs, measured: SideBySide) -> Judgement:
         candidate=sides.b.title,
         findings=worst_first(findings),
         notes=notes,
-        upset=measured.upset or _nothing(findings, pairs),
+        invalid_reason=measured.invalid_reason or _nothing(findings, pairs),
     )
 
 
@@ -103,7 +108,7 @@ def _beside(pairs: Pairs) -> Iterator[Finding]:
 
 def _nothing(findings: Sequence[Finding], pairs: Pairs) -> str:
     """Why nothing was judged; '' where something was."""
-    if any(one.verdict not in ABSENT | {Verdict.UNCHANGED} or one.launches for one in findings):
+    if any(one.verdict not in ABSENT | {Verdict.UNCHANGED} or one.trials for one in findings):
         return ""
     if any(now.status is before.status is Status.PASSED for before, now in pairs.values()):
         return "nothing was timed: these implementations are not to be timed on this device"
@@ -116,10 +121,10 @@ def _notes(measured: SideBySide, pairs: Pairs) -> Iterator[str]:
         yield "stopped before all was decided: what is open is UNDECIDED; give more time, or --resume"
     if together := measured.together:
         yield together
-    disturbed = [one for one in measured.launches() if one.disturbance]
+    disturbed = [one for one in measured.trials() if one.disturbance]
     if disturbed:
-        total = sum(1 for _ in measured.launches())
-        yield f"{len(disturbed)} of {total} launches were disturbed, the last because {disturbed[-1].disturbance}"
+        total = sum(1 for _ in measured.trials())
+        yield f"{len(disturbed)} of {total} trials were disturbed, the last because {disturbed[-1].disturbance}"
     refused = sum(not {one.status for one in pair} & {Status.PASSED, Status.WRONG} for pair in pairs.values())
     if refused:
         yield f"{refused} of {len(pairs)} cases run on neither side"

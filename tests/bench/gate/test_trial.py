@@ -1,28 +1,28 @@
-"""A launch on a simulated GPU: what comes out is known from its virtual time line."""
+"""A trial on a simulated GPU: what comes out is known from its virtual time line."""
 
 import math
 import os
 
 import pytest
 
-from attnbench.bench.gate import launch as launching
-from attnbench.bench.gate.launch import Bench, Contender, SideFailed, launch, pinned
+from attnbench.bench.gate.paired import trial as running
+from attnbench.bench.gate.paired.trial import SideFailed, TrialSettings, TrialSide, pinned, trial
 from attnbench.bench.records.schema import Comparison, Status
 from attnbench.bench.workers.status import RemoteError
 from tests.bench.timing.simulated import Hardware
 from tests.bench.timing.world import CASE, Kernel, SimulatedPool
 
-A, B = Contender("A", "a", "before"), Contender("B", "b", "after")
+A, B = TrialSide("A", "a", "before"), TrialSide("B", "b", "after")
 
 
 @pytest.fixture
 def on(tmp_path):
-    """Holds a launch of two kernels on one device."""
+    """Holds a trial of two kernels on one device."""
 
     def hold(a, b, hardware=None, number=1, **options):
         pool = SimulatedPool(tmp_path, hardware or Hardware(), {"a": a, "b": b})
         pool.oracle.ask("expect", CASE, 0, ("normal",))
-        return launch(CASE, A, B, Bench(pool, 0, **options), number, "screen")
+        return trial(CASE, A, B, TrialSettings(pool, 0, **options), number, "screen")
 
     return hold
 
@@ -31,24 +31,24 @@ def on(tmp_path):
 def test_a_slowdown_comes_out_as_it_is_whatever_the_clock(on, us):
     found = on(Kernel(us=us), Kernel(us=1.03 * us))
     assert found.log_ratio == pytest.approx(math.log(1.03), abs=0.004)
-    assert found.sentinel == pytest.approx(0, abs=0.004)
+    assert found.aa_control == pytest.approx(0, abs=0.004)
 
 
 def test_a_clock_that_falls_meanwhile_hits_all_sides_alike(on):
     found = on(Kernel(us=200), Kernel(us=206), Hardware(throttle_after_us=300_000))
     assert max(found.a_ns) > 1.5 * min(found.a_ns), "it fell while sides took turns"
     assert found.log_ratio == pytest.approx(math.log(1.03), abs=0.004)
-    assert found.sentinel == pytest.approx(0, abs=0.004)
+    assert found.aa_control == pytest.approx(0, abs=0.004)
 
 
 def test_every_side_has_as_many_calls_and_slow_ones_get_fewer_rounds(on):
     quick, slow = on(Kernel(us=200), Kernel(us=200)), on(Kernel(us=40_000), Kernel(us=40_000))
-    assert len(quick.a_ns) == len(quick.b_ns) == len(quick.again_ns) == launching.ROUNDS * launching.CALLS
-    assert len(slow.a_ns) == launching.LEAST_ROUNDS * launching.SLOW_CALLS
+    assert len(quick.a_ns) == len(quick.b_ns) == len(quick.again_ns) == running.ROUNDS * running.CALLS
+    assert len(slow.a_ns) == running.LEAST_ROUNDS * running.SLOW_CALLS
 
 
-def test_without_a_sentinel_there_are_two_sides(on):
-    assert on(Kernel(), Kernel(), sentinel=False).sentinel is None
+def test_without_a_aa_control_there_are_two_sides(on):
+    assert on(Kernel(), Kernel(), aa_control=False).aa_control is None
 
 
 def test_an_error_is_the_side_s_that_made_it(on):
@@ -57,7 +57,7 @@ def test_an_error_is_the_side_s_that_made_it(on):
 
     with pytest.raises(SideFailed) as caught:
         on(Kernel(), Kernel(strange=fails))
-    assert caught.value.contender is B
+    assert caught.value.side is B
     assert isinstance(caught.value.failure, RemoteError)
     assert caught.value.failure.status is Status.ERROR
 

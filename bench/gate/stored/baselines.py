@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from attnbench.bench.gate.stored import differences, judge
+from attnbench.bench.gate.stored.judge import differences, judge
 from attnbench.bench.records.schema import Run, Status
 from attnbench.bench.records.store import RUN_FILE, read_run, run_file, write_run
 from attnbench.bench.records.verdict import Judgement

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attnbench.bench.gate.aspects import finding
+from attnbench.bench.gate.accuracy_memory import finding
 from attnbench.bench.records.schema import Record, Status
 from attnbench.bench.records.verdict import About, Finding, Verdict
 
@@ -20,12 +20,12 @@ def _verdict(now: Status, before: Status) -> tuple[About, Verdict]:
     if now is Status.WRONG and before is not Status.WRONG:
         return About.WRONG, Verdict.REGRESSED
     if before is Status.PASSED:
-        return About.ENDING, Verdict.REGRESSED
+        return About.STATUS, Verdict.REGRESSED
     if now is Status.PASSED:
-        return About.WRONG if before is Status.WRONG else About.ENDING, Verdict.IMPROVED
+        return About.WRONG if before is Status.WRONG else About.STATUS, Verdict.IMPROVED
     if before in REFUSED:
-        return About.ENDING, Verdict.NEW
-    return About.WRONG if now is before is Status.WRONG else About.ENDING, Verdict.UNCHANGED
+        return About.STATUS, Verdict.NEW
+    return About.WRONG if now is before is Status.WRONG else About.STATUS, Verdict.UNCHANGED
 
 
 def _told(now: Record, before: Record) -> str:

@@ -4,25 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attnbench.bench.gate.bounds import Numbers
+from attnbench.bench.gate.stats.bounds import Numbers
 
 MOST = 24
-"""Launches above which the exact test is refused: its halves would be too large."""
+"""Trials above which the exact test is refused: its halves would be too large."""
 HALVINGS = 40
 
 
 def sign_flip_p(log_ratios: Sequence[float], shift: float) -> float:
-    """Chance of a sum as large as this one if each launch were as likely above as below `shift`.
+    """Chance of a sum as large as this one if each trial were as likely above as below `shift`.
 
     Exact and one-sided: all 2^n signs are counted, ties against the alternative.
-    Holds for independent launches symmetric about a location of `shift` or less, of any and
+    Holds for independent trials symmetric about a location of `shift` or less, of any and
     unequal scatter. Source: Fisher, The Design of Experiments, 1935, section 21.
-    Raises `ValueError` without a launch, or for more than `MOST`.
+    Raises `ValueError` without a trial, or for more than `MOST`.
     """
     excess = np.asarray(log_ratios, dtype=float) - shift
     if not 0 < excess.size <= MOST:
-        raise ValueError(f"{excess.size} launches: the exact sign-flip test takes 1 to {MOST}")
-    # A sign pattern does as well when the launches that it flips sum to 0 or less.
+        raise ValueError(f"{excess.size} trials: the exact sign-flip test takes 1 to {MOST}")
+    # A sign pattern does as well when the trials that it flips sum to 0 or less.
     slack = 1e-9 * float(np.abs(excess).sum())
     half = excess.size // 2
     left, right = _subset_sums(excess[:half]), np.sort(_subset_sums(excess[half:]))
@@ -41,7 +41,7 @@ def _subset_sums(values: Numbers) -> Numbers:
 def sign_flip_bound(log_ratios: Sequence[float], level: float) -> float:
     """Largest shift that the test rejects at `level`, which is the lower bound of the location.
 
-    -inf where so few launches can't reject anything. Found by halving: p rises with the shift.
+    -inf where so few trials can't reject anything. Found by halving: p rises with the shift.
     """
     if level < 2.0 ** -len(log_ratios):
         return -np.inf

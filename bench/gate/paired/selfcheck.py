@@ -2,7 +2,7 @@
 
 Trials of A against A and against kernels slowed by known work, in random order so
 that drift hits all alike, half of them beside a neighbour that streams memory. The
-thresholds of others are applied to the same launches: two runs in a row, of which
+thresholds of others are applied to the same trials: two runs in a row, of which
 the second's mean, median or least time may be at most 5% above the first's.
 """
 
@@ -18,8 +18,8 @@ from time import perf_counter
 import msgspec
 from scipy.stats import binomtest
 
-from attnbench.bench.gate.launch import Bench, Contender, launch, pinned
-from attnbench.bench.gate.side_by_side import SideBySide
+from attnbench.bench.gate.paired.side_by_side import SideBySide
+from attnbench.bench.gate.paired.trial import TrialSettings, TrialSide, pinned, trial
 from attnbench.bench.records.lines import LineWriter, StoreError
 from attnbench.bench.records.schema import Kept
 from attnbench.bench.records.verdict import Verdict
@@ -35,7 +35,7 @@ SLOWDOWNS = (0, 1, 3, 5, 10)
 """Percent of a kernel's work that is done twice; 0 is A against A."""
 
 SEED = 0
-"""Of the inputs, which are the same in all trials; their order has one of its own."""
+"""Of the inputs, which are the same in all experiments; their order has one of its own."""
 
 THRESHOLD = 1.05
 RULES: dict[str, Callable[[Sequence[float]], float]] = {"mean:5%": mean, "median:5%": median, "min:5%": min}
@@ -50,18 +50,18 @@ while True:
 SETTLE_S = 0.3
 
 
-class Trial(Kept, frozen=True, kw_only=True):
-    """One whole comparison of which the truth is known, and what other rules said of its first two launches."""
+class Experiment(Kept, frozen=True, kw_only=True):
+    """One whole comparison of which the truth is known, and what other rules said of its first two trials."""
 
     number: int
     slower_percent: int
     noisy: bool
     verdict: Verdict
-    upset: str = ""
+    invalid_reason: str = ""
     ratio: float
     low: float
     high: float
-    launches: int
+    trials: int
     wall_s: float
     others: dict[str, bool]
 
@@ -87,27 +87,27 @@ class Rate(Kept, frozen=True, kw_only=True):
 
 
 def planned(same: int, barely: int, slower: int, seed: int) -> list[tuple[int, int, bool]]:
-    """Number, slowdown in percent and noise of every trial, shuffled.
+    """Number, slowdown in percent and noise of every experiment, shuffled.
 
     `same` of A/A, `barely` of the least slowdown, `slower` of each other.
     """
     counts = dict.fromkeys(SLOWDOWNS, slower) | {0: same, SLOWDOWNS[1]: barely}
-    trials = [(percent, bool(i % 2)) for percent, count in counts.items() for i in range(count)]
-    random.Random(seed).shuffle(trials)
-    return [(number, *trial) for number, trial in enumerate(trials)]
+    experiments = [(percent, bool(i % 2)) for percent, count in counts.items() for i in range(count)]
+    random.Random(seed).shuffle(experiments)
+    return [(number, *experiment) for number, experiment in enumerate(experiments)]
 
 
-def read_trials(path: Path) -> list[Trial]:
-    """The trials of a file, whole lines only. Raises StoreError."""
+def read_trials(path: Path) -> list[Experiment]:
+    """The experiments of a file, whole lines only. Raises StoreError."""
     try:
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [msgspec.json.decode(line, type=Trial) for line in lines]
+        return [msgspec.json.decode(line, type=Experiment) for line in lines]
     except (OSError, msgspec.DecodeError) as error:
-        raise StoreError(f"{path} holds no trials of a self-check: {error}") from error
+        raise StoreError(f"{path} holds no experiments of a self-check: {error}") from error
 
 
-def run_trials(plan: Sequence[tuple[int, int, bool]], path: Path, pool: Pool, seed: int) -> Iterator[Trial]:
-    """Hold the trials that `path` lacks, and append each to it. Raises StoreError and SideFailed."""
+def run_trials(plan: Sequence[tuple[int, int, bool]], path: Path, pool: Pool, seed: int) -> Iterator[Experiment]:
+    """Hold the experiments that `path` lacks, and append each to it. Raises StoreError and SideFailed."""
     writer = LineWriter(
         path,
         path.with_name(f".{path.name}.lock"),
@@ -116,42 +116,44 @@ def run_trials(plan: Sequence[tuple[int, int, bool]], path: Path, pool: Pool, se
     )
     try:
         writer.cut_torn_line()
-        done = {trial.number: (trial.slower_percent, trial.noisy) for trial in read_trials(path)}
+        done = {
+            experiment.number: (experiment.slower_percent, experiment.noisy) for experiment in read_trials(path)
+        }
         if not done.items() <= {number: (percent, noisy) for number, percent, noisy in plan}.items():
-            raise StoreError(f"{path} holds trials of other numbers or of another seed; give another --out")
+            raise StoreError(f"{path} holds experiments of other numbers or of another seed; give another --out")
         pool.oracle.ask("expect", parse_case(CASE), SEED, ("normal",))
         for number, percent, noisy in plan:
             if number in done:
                 continue
             with neighbour() if noisy else _alone():
-                trial = _trial(number, percent, pool, seed + number, noisy=noisy)
-            writer.append(trial)
-            yield trial
+                experiment = _experiment(number, percent, pool, seed + number, noisy=noisy)
+            writer.append(experiment)
+            yield experiment
     finally:
         writer.close()
 
 
-def _trial(number: int, percent: int, pool: Pool, seed: int, *, noisy: bool) -> Trial:
+def _experiment(number: int, percent: int, pool: Pool, seed: int, *, noisy: bool) -> Experiment:
     start, case, setting = perf_counter(), parse_case(CASE), pinned("cpu", 1)
-    a = Contender("A", f"{FILE}:plain", "plain", setting)
-    b = Contender("B", f"{FILE}:{f'slower_{percent}' if percent else 'plain'}", "candidate", setting)
-    bench = Bench(pool, SEED, shuffle=seed)
-    sides = SideBySide([case], lambda case, turn, phase: launch(case, a, b, bench, turn, phase))
-    launches = list(sides.measure())
+    a = TrialSide("A", f"{FILE}:plain", "plain", setting)
+    b = TrialSide("B", f"{FILE}:{f'slower_{percent}' if percent else 'plain'}", "candidate", setting)
+    bench = TrialSettings(pool, SEED, shuffle=seed)
+    sides = SideBySide([case], lambda case, turn, phase: trial(case, a, b, bench, turn, phase))
+    trials = list(sides.measure())
     for failure in sides.failures.values():
         raise failure
-    decision, upset = sides.decisions[case.id], sides.upset
-    first, second = launches[0].a_ns, launches[1].b_ns
-    return Trial(
+    decision, invalid_reason = sides.decisions[case.id], sides.invalid_reason
+    first, second = trials[0].a_ns, trials[1].b_ns
+    return Experiment(
         number=number,
         slower_percent=percent,
         noisy=noisy,
-        verdict=Verdict.UNDECIDED if upset else decision.verdict,
-        upset=upset,
+        verdict=Verdict.UNDECIDED if invalid_reason else decision.verdict,
+        invalid_reason=invalid_reason,
         ratio=decision.ratio,
         low=decision.low,
         high=decision.high,
-        launches=decision.launches,
+        trials=decision.trials,
         wall_s=perf_counter() - start,
         others={name: figure(second) / figure(first) > THRESHOLD for name, figure in RULES.items()},
     )
@@ -185,9 +187,9 @@ def rate(held: Sequence[bool]) -> Rate:
     return Rate(count=sum(held), of=len(held))
 
 
-def promises(trials: Sequence[Trial]) -> Iterator[tuple[str, bool]]:
-    """What the gate promises, and whether these trials keep it."""
-    by = {percent: [one for one in trials if one.slower_percent == percent] for percent in SLOWDOWNS}
+def promises(experiments: Sequence[Experiment]) -> Iterator[tuple[str, bool]]:
+    """What the gate promises, and whether these experiments keep it."""
+    by = {percent: [one for one in experiments if one.slower_percent == percent] for percent in SLOWDOWNS}
     alarms = rate([one.verdict in (Verdict.REGRESSED, Verdict.IMPROVED) for one in by[0]])
     yield f"A/A: {alarms.count} of {alarms.of} called REGRESSED or IMPROVED (none)", not alarms.count
     flips = rate([one.verdict is Verdict.IMPROVED for one in by[1]])
@@ -196,6 +198,6 @@ def promises(trials: Sequence[Trial]) -> Iterator[tuple[str, bool]]:
         found = rate([one.verdict is Verdict.REGRESSED for one in by[percent]])
         wanted = f"at least {least:.0%}" if least < 1 else "all"
         yield f"+{percent}%: {found.count} of {found.of} found ({wanted})", not found.of or found.share >= least
-    if trials:
-        wall_s = mean(one.wall_s for one in trials)
+    if experiments:
+        wall_s = mean(one.wall_s for one in experiments)
         yield f"mean time to a decision {wall_s:.1f} s (under 15 s)", wall_s < 15

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from attnbench.bench.gate.git import Repository, RevisionError, repository
-from attnbench.bench.records.launch import Side
+from attnbench.bench.gate.paired.git import Repository, RevisionError, repository
+from attnbench.bench.records.trial import Side
 from attnbench.bench.registry.loading import is_user_file
 from attnbench.bench.workers.reaper import WORKTREES, clear, remove_worktree
 from attnbench.bench.workers.scratch import LOCK, ownerless, scratch

@@ -1,4 +1,4 @@
-"""One launch of a comparison: fresh processes for both sides, the same case, rounds in alternation. No torch."""
+"""One trial of a comparison: fresh processes for both sides, the same case, rounds in alternation. No torch."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ JOURNAL_SCHEMA = 1
 Phase = Literal["screen", "confirm"]
 
 
-class Launch(Kept, frozen=True, kw_only=True):
+class Trial(Kept, frozen=True, kw_only=True):
     """The unit of replication: every time of each side in order, and of A's repetition where there was one.
 
-    `number` counts the launches of a case within its phase. A round is `calls` times
+    `number` counts the trials of a case within its phase. A round is `calls` times
     in a row, of which the least counts. `disturbance` says what else the machine did meanwhile, '' where nothing did.
     """
 
@@ -33,9 +33,9 @@ class Launch(Kept, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         counts = {len(self.a_ns), len(self.b_ns), len(self.again_ns or self.a_ns)}
         if len(counts) > 1 or not self.a_ns or len(self.a_ns) % self.calls:
-            raise ValueError(f"launch {self.number} of {self.case}: the sides need as many rounds, at least one")
+            raise ValueError(f"trial {self.number} of {self.case}: the sides need as many rounds, at least one")
         if not all(0 < ns < math.inf for ns in (*self.a_ns, *self.b_ns, *self.again_ns)):
-            raise ValueError(f"launch {self.number} of {self.case}: a time must be a finite number above 0")
+            raise ValueError(f"trial {self.number} of {self.case}: a time must be a finite number above 0")
 
     @property
     def log_ratio(self) -> float:
@@ -43,7 +43,7 @@ class Launch(Kept, frozen=True, kw_only=True):
         return _median_log_ratio(self.rounds_ns(self.a_ns), self.rounds_ns(self.b_ns))
 
     @property
-    def sentinel(self) -> float | None:
+    def aa_control(self) -> float | None:
         """The same of A's repetition over A, which should be 0; None without one."""
         if not self.again_ns:
             return None

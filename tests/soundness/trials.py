@@ -1,4 +1,4 @@
-"""The gate's rule on simulated launches of known truth: ``python -m tests.soundness.launches [SEEDS]``.
+"""The gate's rule on simulated trials of known truth: ``python -m tests.soundness.trials [SEEDS]``.
 
 Prints how often each verdict fell, with Wilson intervals, and ends with 1 where a
 nominal rate is exceeded beyond chance. The rule that is simulated is the one that is shipped.
@@ -12,13 +12,13 @@ from math import log
 import numpy as np
 from scipy.stats import binomtest
 
-from attnbench.bench.gate.bounds import FASTER, OPEN, SAME, SLOWER, decided
-from attnbench.bench.gate.rule import RULE
+from attnbench.bench.gate.stats import RULE
+from attnbench.bench.gate.stats.bounds import FASTER, OPEN, SAME, SLOWER, decided
 from tests.soundness.noises import NOISES, Promise
-from tests.soundness.sweeps import sentinels, sweeps
+from tests.soundness.sweeps import aa_controls, sweeps
 
 SEEDS = 6
-TRIALS = 20_000
+EXPERIMENTS = 20_000
 """Of each noise and effect, for each seed."""
 EFFECTS = (-3.0, 0.0, 1.0, 2.5, 3.0, 5.0, 10.0)
 """True changes of the candidate's time in percent."""
@@ -28,9 +28,9 @@ PRINTED = 0.95
 WORDS = {SLOWER: "REGRESSED", FASTER: "IMPROVED", SAME: "UNCHANGED", OPEN: "UNDECIDED"}
 
 
-def wilson(hits, trials, confidence=PRINTED):
+def wilson(hits, experiments, confidence=PRINTED):
     """Interval of a share."""
-    return tuple(binomtest(hits, trials).proportion_ci(confidence, method="wilson"))
+    return tuple(binomtest(hits, experiments).proportion_ci(confidence, method="wilson"))
 
 
 @dataclass
@@ -39,34 +39,34 @@ class Cell:
 
     noise: object
     effect: float
+    experiments: int = 0
     trials: int = 0
-    launches: int = 0
     said: Counter = None
 
     def add(self, said, used):
         counts = Counter(dict(zip(*map(np.ndarray.tolist, np.unique(said, return_counts=True)), strict=True)))
         self.said = (self.said or Counter()) + counts
-        self.trials, self.launches = self.trials + said.size, self.launches + int(used.sum())
+        self.experiments, self.trials = self.experiments + said.size, self.trials + int(used.sum())
 
     def share(self, code):
-        return self.said[code] / self.trials
+        return self.said[code] / self.experiments
 
     def __str__(self):
         cells = []
         for code in WORDS:
-            low, high = wilson(self.said[code], self.trials)
+            low, high = wilson(self.said[code], self.experiments)
             cells.append(f"{100 * self.share(code):.3f} ({100 * low:.3f} to {100 * high:.3f})")
-        mean = self.launches / self.trials
+        mean = self.trials / self.experiments
         return f"| {self.noise.name} | {self.effect:+g}% | {' | '.join(cells)} | {mean:.1f} |"
 
 
-def simulate(seeds=SEEDS, noises=NOISES, effects=EFFECTS, trials=TRIALS, rule=RULE):
+def simulate(seeds=SEEDS, noises=NOISES, effects=EFFECTS, experiments=EXPERIMENTS, rule=RULE):
     """All cells. The noise of a seed is the same for all effects."""
     cells = []
     for place, noise in enumerate(noises):
         row = [Cell(noise, effect) for effect in effects]
         for seed in range(seeds):
-            drawn = noise.draw(np.random.default_rng((seed, place)), (trials, rule.looks[-1]))
+            drawn = noise.draw(np.random.default_rng((seed, place)), (experiments, rule.looks[-1]))
             for cell in row:
                 cell.add(*decided(noise.after(drawn + log(1 + cell.effect / 100)), rule))
         cells += row
@@ -92,7 +92,7 @@ def exceeded(cells, rule=RULE):
     """A sentence for each nominal rate that is exceeded beyond chance."""
     for cell in cells:
         for code, nominal in ceilings(cell, rule):
-            low, _ = wilson(cell.said[code], cell.trials, SURE)
+            low, _ = wilson(cell.said[code], cell.experiments, SURE)
             if low > nominal:
                 yield f"{cell.noise.name}, {cell.effect:+g}%: {WORDS[code]} {cell.share(code):.5f}, nominal {nominal}"
 
@@ -103,23 +103,23 @@ def weak(cells):
         if cell.noise is not NOISES[0]:
             continue
         least, most = {0.0: (0, 9), 3.0: (0.97, 12), 5.0: (0.9999, 9), 10.0: (1, 7)}.get(cell.effect, (0, 24))
-        if cell.share(SLOWER) < least or cell.launches > most * cell.trials:
-            yield f"{cell.effect:+g}%: found {cell.share(SLOWER):.4f}, in {cell.launches / cell.trials:.1f} launches"
+        if cell.share(SLOWER) < least or cell.trials > most * cell.experiments:
+            yield f"{cell.effect:+g}%: found {cell.share(SLOWER):.4f}, in {cell.trials / cell.experiments:.1f} trials"
 
 
 def summary(cells):
     """One line a noise: false verdicts at their worst, and what was found."""
-    columns = "noise|A/A false|A/A launches|+1% REGRESSED|+2.5% UNCHANGED|+3% UNCHANGED|+3% found|+3% launches|"
+    columns = "noise|A/A false|A/A trials|+1% REGRESSED|+2.5% UNCHANGED|+3% UNCHANGED|+3% found|+3% trials|"
     yield f"|{columns}+5% found|+10% found|\n|" + "---|" * 10
     for noise in NOISES:
         at = {cell.effect: cell for cell in cells if cell.noise is noise}
         shares = (
             f"{100 * (at[0].share(SLOWER) + at[0].share(FASTER)):.3f}",
-            f"{at[0].launches / at[0].trials:.1f}",
+            f"{at[0].trials / at[0].experiments:.1f}",
             f"{100 * at[1].share(SLOWER):.3f}",
             *(f"{100 * at[effect].share(SAME):.3f}" for effect in (2.5, 3)),
             f"{100 * at[3].share(SLOWER):.2f}",
-            f"{at[3].launches / at[3].trials:.1f}",
+            f"{at[3].trials / at[3].experiments:.1f}",
             *(f"{100 * at[effect].share(SLOWER):.2f}" for effect in (5, 10)),
         )
         yield f"| {noise.name}{noise.promise.value} | {' | '.join(shares)} |"
@@ -129,13 +129,13 @@ def main() -> int:
     """Simulate all, print what was found."""
     seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
     cells = simulate(seeds)
-    print(f"| noise | true | {' | '.join(f'{word}, %' for word in WORDS.values())} | launches |\n|" + "---|" * 7)
+    print(f"| noise | true | {' | '.join(f'{word}, %' for word in WORDS.values())} | trials |\n|" + "---|" * 7)
     print(*cells, sep="\n")
-    print(f"\nIn short ({cells[0].trials:,} trials a cell, %):\n", *summary(cells), sep="\n")
+    print(f"\nIn short ({cells[0].experiments:,} experiments a cell, %):\n", *summary(cells), sep="\n")
     lines, wrong = sweeps(seeds, wilson, SURE)
-    print("", *lines, "", *sentinels(seeds, wilson), sep="\n")
+    print("", *lines, "", *aa_controls(seeds, wilson), sep="\n")
     wrong += [*exceeded(cells), *weak(cells)]
-    print(f"\n{sum(cell.trials for cell in cells):,} trials, {len(wrong)} rates not held")
+    print(f"\n{sum(cell.experiments for cell in cells):,} experiments, {len(wrong)} rates not held")
     print("\n".join(f"NOT HELD {each}" for each in wrong))
     return 1 if wrong else 0
 

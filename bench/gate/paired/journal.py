@@ -1,6 +1,6 @@
-"""What a comparison has done so far, so that a killed one goes on: one header, then one line a launch.
+"""What a comparison has done so far, so that a killed one goes on: one header, then one line a trial.
 
-The file has one writer, and each line is on the disk before the next launch begins.
+The file has one writer, and each line is on the disk before the next trial begins.
 """
 
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ from typing import Self
 
 import msgspec
 
-from attnbench.bench.records.launch import JOURNAL_SCHEMA, Comparing, Launch, Phase
 from attnbench.bench.records.lines import LineWriter, StoreError
+from attnbench.bench.records.trial import JOURNAL_SCHEMA, Comparing, Phase, Trial
 
 ELSEWHERE = "give another --out"
 SAME = ("a", "b", "cases", "seed", "rule")
@@ -19,13 +19,13 @@ SAME = ("a", "b", "cases", "seed", "rule")
 
 
 class Journal:
-    """Launches that were finished, before and since; made by :meth:`open`."""
+    """Trials that were finished, before and since; made by :meth:`open`."""
 
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
-        self._launches: list[Launch] = []
+        self._trials: list[Trial] = []
         self.damaged: tuple[str, ...] = ()
-        """Lines that could not be read, each with the reason: their launches are to be done again."""
+        """Lines that could not be read, each with the reason: their trials are to be done again."""
 
     @classmethod
     @contextmanager
@@ -58,22 +58,22 @@ class Journal:
         damaged = []
         for number, line in enumerate(lines[1:], start=2):
             try:
-                self._launches.append(msgspec.json.decode(line, type=Launch))
+                self._trials.append(msgspec.json.decode(line, type=Trial))
             except (msgspec.DecodeError, ValueError) as error:
                 damaged.append(f"{path} line {number}: {error}")
         if torn:
             damaged.append(f"{path} line {len(lines) + 1}: it was never finished ({torn} bytes, cut off)")
         self.damaged = tuple(damaged)
 
-    def launches(self, case: str, phase: Phase) -> tuple[Launch, ...]:
-        """Finished launches of a case in one phase, by number; of a number that stands twice the later one."""
-        found = {one.number: one for one in self._launches if one.case == case and one.phase == phase}
+    def trials(self, case: str, phase: Phase) -> tuple[Trial, ...]:
+        """Finished trials of a case in one phase, by number; of a number that stands twice the later one."""
+        found = {one.number: one for one in self._trials if one.case == case and one.phase == phase}
         return tuple(found[number] for number in sorted(found))
 
-    def append(self, launch: Launch) -> None:
-        """Keep a finished launch: it is on the disk when this returns."""
-        self._writer.append(launch)
-        self._launches.append(launch)
+    def append(self, trial: Trial) -> None:
+        """Keep a finished trial: it is on the disk when this returns."""
+        self._writer.append(trial)
+        self._trials.append(trial)
 
 
 def _header(path: Path, line: bytes) -> Comparing:
@@ -89,7 +89,7 @@ def _header(path: Path, line: bytes) -> Comparing:
 
 
 def _same_comparison(path: Path, before: Comparing, now: Comparing) -> None:
-    """Raise StoreError with the first difference that makes launches of before worth nothing now."""
+    """Raise StoreError with the first difference that makes trials of before worth nothing now."""
     for name in SAME:
         was, this = getattr(before, name), getattr(now, name)
         if was != this:
@@ -99,7 +99,7 @@ def _same_comparison(path: Path, before: Comparing, now: Comparing) -> None:
         if was_hard.get(name) != is_hard.get(name):
             raise StoreError(
                 f"can't resume {path}: {name} was {was_hard.get(name)!r} and is {is_hard.get(name)!r}; "
-                f"launches on two machines don't belong in one comparison, {ELSEWHERE}"
+                f"trials on two machines don't belong in one comparison, {ELSEWHERE}"
             )
 
 

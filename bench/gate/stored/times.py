@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attnbench.bench.gate.aspects import finding
+from attnbench.bench.gate.accuracy_memory import finding
 from attnbench.bench.records.schema import Measurement, Record
 from attnbench.bench.records.verdict import About, Finding, Verdict
 from attnbench.bench.timing.conditions import BETWEEN_RUNS, machine_moved
@@ -33,7 +33,7 @@ def time(now: Record, before: Record) -> Iterator[Finding]:
     low, high = here_low / there_high, here_high / there_low
     verdict, reason = _judged(now, before, low, high)
     ratio = here.median_ns / there.median_ns
-    yield finding(now, About.TIME, verdict, reason, ratio=ratio, low=low, high=high, launches=1)
+    yield finding(now, About.TIME, verdict, reason, ratio=ratio, low=low, high=high, trials=1)
 
 
 def timed(record: Record) -> Measurement | None:

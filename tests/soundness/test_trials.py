@@ -1,19 +1,19 @@
-"""A slice of ``python -m tests.soundness.launches``: rates hold, and a rule that breaks them is told."""
+"""A slice of ``python -m tests.soundness.trials``: rates hold, and a rule that breaks them is told."""
 
 from dataclasses import replace
 
 import pytest
 
-from attnbench.bench.gate.rule import RULE
-from tests.soundness.launches import EFFECTS, exceeded, simulate, weak
+from attnbench.bench.gate.stats import RULE
 from tests.soundness.noises import NOISES
 from tests.soundness.sweeps import run
+from tests.soundness.trials import EFFECTS, exceeded, simulate, weak
 
 NORMAL = NOISES[0]
 
 
 def test_a_slice_of_every_noise_holds_the_nominal_rates_and_finds_what_it_must():
-    cells = simulate(seeds=1, trials=2000)
+    cells = simulate(seeds=1, experiments=2000)
     assert len(cells) == len(NOISES) * len(EFFECTS)
     assert [*exceeded(cells), *weak(cells)] == []
 
@@ -28,12 +28,12 @@ def test_a_slice_of_every_noise_holds_the_nominal_rates_and_finds_what_it_must()
     ],
 )
 def test_a_rule_that_breaks_its_rates_is_told(broken, told):
-    cells = simulate(seeds=1, trials=4000, rule=broken, noises=(NORMAL, *NOISES[6:7]))
+    cells = simulate(seeds=1, experiments=4000, rule=broken, noises=(NORMAL, *NOISES[6:7]))
     assert any(told in sentence for sentence in exceeded(cells, RULE))
 
 
 def test_a_rule_that_finds_nothing_is_told():
-    assert list(weak(simulate(seeds=1, trials=1000, noises=(NORMAL,), rule=replace(RULE, alpha=1e-9))))
+    assert list(weak(simulate(seeds=1, experiments=1000, noises=(NORMAL,), rule=replace(RULE, alpha=1e-9))))
 
 
 def test_a_sweep_finds_three_slow_cases_and_no_other():

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attnbench.bench.gate.rule import holm, sign_flip_p
-from attnbench.bench.gate.signs import sign_flip_bound
+from attnbench.bench.gate.stats import holm, sign_flip_p
+from attnbench.bench.gate.stats.sign_test import sign_flip_bound
 
 tenths = st.integers(-10, 10).map(lambda value: value / 10)
 few = st.lists(tenths, min_size=1, max_size=9)

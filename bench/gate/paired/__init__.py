@@ -1,0 +1,1 @@
+"""Two sides in one command: paired trials, revisions, and the error rates of the whole."""

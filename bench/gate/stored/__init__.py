@@ -1,0 +1,1 @@
+"""A stored run against a stored baseline."""
