@@ -38,6 +38,7 @@ class Mutant:
     group: str
     case: str
     by: str
+    pair: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -52,7 +53,8 @@ class Mutant:
     @property
     def words(self) -> str:
         """What is wrong with it."""
-        return module(self.file).DEFECTS[self.name]
+        about = module(self.file).DEFECTS[self.name]
+        return about if isinstance(about, str) else about[1]
 
 
 @cache
