@@ -83,7 +83,7 @@ FEATURES: tuple[Mutant, ...] = (
         "precision",
         ("values_in_bf16", f"{SMALL}-fp32", "normal/out"),
         ("weights_in_fp16", f"{SMALL}-fp32", "normal/out"),
-        ("scores_overflow", "b1-h4-kv2-s64-d128-full-scale0.002-fp16", "large/out"),
+        ("weights_overflow", f"{SMALL}-fp16", "needle/out"),
     ),
     *_rows(
         "features",

@@ -53,7 +53,7 @@ DEFECTS = {
     "mask_transposed": ("mask", "a square mask is read as [key, query]"),
     "values_in_bf16": ("", "float32 values are rounded to bfloat16"),
     "weights_in_fp16": ("", "the weights of float32 inputs are rounded to float16 before they meet the values"),
-    "scores_overflow": ("scale", "float16 inputs: q.k is kept in float16 before the scale"),
+    "weights_overflow": ("", "float16 inputs: weights are kept in float16, and up to a score of 11 without the maximum"),
     "window_of_0": ("window", "a left side of 0 is taken for no bound"),
     "window_causal": ("window", "any window is causal: its right side is ignored"),
     "window_unbounded_right": ("window", "a window without a right bound is causal"),
@@ -187,8 +187,6 @@ def scores(defect, q, k, v, f, position):
     read = {"head_dim_beyond_64": min(d, 64), "head_dim_beyond_128": min(d, 128)}.get(defect, d)
     read = max(d // 8 * 8, 1) if defect == "head_dim_tail_of_8" else read
     s = q[..., :read].float() @ k[..., :read].float().transpose(-1, -2)
-    if defect == "scores_overflow" and q.dtype == torch.float16:
-        s = s.half().float()
     default = d**-0.5
     scale = scale_of(defect, f, default, q.shape[2])
     added = added_to(defect, q, s, f, position)
@@ -314,6 +312,9 @@ def weighted(defect, s, raw, hidden, v, f, dtype):
     m = m if sink is None else torch.maximum(m, sink)
     m = m.masked_fill(m == -torch.inf, 0.0).detach()
     p = torch.exp(s - m)
+    if defect == "weights_overflow" and dtype == torch.float16:
+        m = m.clamp(max=0.0)
+        p = torch.exp(s - m).half().float()
     alone = p.sum(-1, keepdim=True)
     l = alone
     if sink is not None:
