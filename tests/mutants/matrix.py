@@ -4,7 +4,8 @@
 """
 
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +20,11 @@ from attnbench.bench.agreement.reference import reference
 from attnbench.bench.records.schema import Agreement
 from attnbench.bench.registry.user_file import load_user_file
 from attnbench.impls.contract import Case, Implementation, Refusal, parse_case
+from tests.mutants.door import first_failures, plantings
+from tests.mutants.features import FEATURES
 from tests.mutants.table import MUTANTS, Mutant
+
+ALL = (*MUTANTS, *FEATURES)
 
 COLUMNS = ("normal", "needle", "spike", "large", "growing", "poison", "views", "gradients", "properties", "effects")
 PROPERTY_NAMES = frozenset({"causality", "key permutation", "ones", "linearity", "grouping", "split-merge"})
@@ -87,23 +92,55 @@ def wrong_by_rules(implementation: Implementation, case: Case, seed: int = 0) ->
     return found
 
 
-def matrix(oracle: Oracle) -> str:
-    """The table in Markdown: a row a defect; then how many each column and each rule caught."""
-    head = ["defect", "what", "case", *COLUMNS, *RULES]
+def matrix(oracle: Oracle, door: Mapping[str, str]) -> str:
+    """The table in Markdown: a row a defect; then how many each column and each rule caught.
+
+    `door` has the case at which a whole check showed each planting.
+    """
+    head = ["defect", "what", "case", *COLUMNS, *RULES, "shown by `check`", "declaring less"]
     lines = [_line(head), _line(["---"] * len(head))]
     totals = dict.fromkeys((*COLUMNS, *RULES), 0)
-    for mutant in MUTANTS:
-        hit = columns(found := kill(mutant, oracle)) | wrong_by_rules(
-            load_user_file(mutant.path), parse_case(mutant.case)
+    for mutant in ALL:
+        hit = dict.fromkeys(totals, False)
+        if mutant.case:
+            hit = columns(caught(mutant, oracle)) | wrong_by_rules(
+                load_user_file(mutant.path), parse_case(mutant.case)
+            )
+        for name, is_hit in hit.items():
+            totals[name] += is_hit
+        marks = ["x" if hit[name] else "" for name in totals]
+        shown = [f"`{door[path]}`" if door[path] else "**passes**" for path in mutant.plantings]
+        case = f"`{mutant.case}`" if mutant.case else "none yet"
+        lines.append(
+            _line([f"{mutant.file}: {mutant.name}", mutant.words, case, *marks, *shown, *[""][len(shown) - 1 :]])
         )
-        assert mutant.by in found, f"{mutant.path} is not caught by {mutant.by}"
-        for name, caught in hit.items():
-            totals[name] += caught
-        marks = ["x" if hit[name] else "" for name in (*COLUMNS, *RULES)]
-        lines.append(_line([f"{mutant.file}: {mutant.name}", mutant.words, f"`{mutant.case}`", *marks]))
-    lines.append(_line(["**caught**", f"of {len(MUTANTS)}", "", *(str(total) for total in totals.values())]))
-    others = ", ".join(f"{rule} {len(MUTANTS) - totals[rule]}" for rule in RULES)
-    return f"All {len(MUTANTS)} are caught. Missed by the rules of others: {others}.\n\n" + "\n".join(lines)
+    lines.append(_line(["**caught**", f"of {len(ALL)}", "", *map(str, totals.values()), *_shown(door)]))
+    others = ", ".join(f"{rule} {len(ALL) - totals[rule]}" for rule in RULES)
+    return f"{_verdict(door)} Missed by the rules of others: {others}.\n\n" + "\n".join(lines)
+
+
+def caught(mutant: Mutant, oracle: Oracle) -> tuple[str, ...]:
+    """What catches a defect; AssertionError where its own check does not, in each of its plantings."""
+    every = [
+        killers(check(load_user_file(path), parse_case(mutant.case), oracle).agreement) for path in mutant.plantings
+    ]
+    for path, found in zip(mutant.plantings, every, strict=True):
+        assert mutant.by in found, f"{path} is not caught by {mutant.by}"
+    return every[0]
+
+
+def _shown(door: Mapping[str, str]) -> tuple[str, str]:
+    """How many plantings of each kind a whole check shows."""
+    twice = {mutant.alone for mutant in ALL if mutant.twice}
+    shown = Counter(path in twice for path, case in door.items() if case)
+    return f"{shown[False]} of {len(ALL)}", f"{shown[True]} of {len(twice)}"
+
+
+def _verdict(door: Mapping[str, str]) -> str:
+    unseen = [Path(path).name for path, case in door.items() if not case]
+    if not unseen:
+        return f"All {len(ALL)} are caught, and in all {len(door)} plantings by a plain `check`."
+    return f"A plain `check` passes {len(unseen)} of {len(door)} plantings: {', '.join(unseen)}."
 
 
 def honest(oracle: Oracle, seeds: Iterable[int]) -> str:
@@ -133,7 +170,8 @@ def main() -> None:
     """Print the matrix, or write it into the docs."""
     torch.set_num_threads(1)
     oracle = Oracle()
-    text = f"{matrix(oracle)}\n\n{honest(oracle, range(2))}"
+    door = first_failures(plantings())
+    text = f"{matrix(oracle, door)}\n\n{honest(oracle, range(2))}"
     if "--write" in sys.argv:
         whole = DOCS.read_text()
         before, after = whole.split(BEGIN)[0], whole.split(END)[1]

@@ -31,7 +31,10 @@ RAGGED = "b1-h2-q60-k100-d32-causal-packed:20/10/30:50/10/40-bf16"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted defect."""
+    """One planted defect; a `pair` names two features of a case, each of which it does right without the other.
+
+    Without a case, none of today's shows it: a whole check must.
+    """
 
     file: str
     name: str
@@ -44,6 +47,21 @@ class Mutant:
     def path(self) -> str:
         """``FILE.py:FUNCTION``, as the command line takes it."""
         return f"{KERNELS / self.file}.py:{self.name}"
+
+    @property
+    def alone(self) -> str:
+        """The same defect in a kernel that declares only what it needs."""
+        return f"{self.path}__alone"
+
+    @property
+    def plantings(self) -> tuple[str, ...]:
+        """Where it is planted: once, or, where the kernel declares everything, twice."""
+        return (self.path, self.alone) if self.twice else (self.path,)
+
+    @property
+    def twice(self) -> bool:
+        """Whether there is a planting that declares only what the defect needs."""
+        return not isinstance(module(self.file).DEFECTS[self.name], str)
 
     @property
     def mended(self) -> str:

@@ -94,7 +94,7 @@ def make(defect):
     class Attention(torch.autograd.Function):
         @staticmethod
         def forward(ctx, q, k, v, f):
-            out, lse = forward(defect, q, k, v, f)
+            out, lse = forward(defect if defect in FORWARD else "honest", q, k, v, f)
             ctx.save_for_backward(q, k, v, out, lse)
             ctx.f = f
             ctx.mark_non_differentiable(lse)
@@ -102,7 +102,7 @@ def make(defect):
 
         @staticmethod
         def backward(ctx, dout, _):
-            return *backward(defect, *ctx.saved_tensors, dout, ctx.f), None
+            return *backward(defect if defect in BACKWARD else "honest", *ctx.saved_tensors, dout, ctx.f), None
 
     def attention(
         q, k, v, *, causal=False, scale=None, window=(-1, -1), mask=None, softcap=None, bias=None,
@@ -258,7 +258,6 @@ def online(defect, q, k, v, f, slices, sinks):
 
 def backward(defect, q, k, v, out, lse, dout, f):
     """Dq, dk and dv: weights from the LSE, delta from the rounded output."""
-    defect = "honest" if defect in FORWARD else defect
     dtype, n, default = q.dtype, k.shape[2], q.shape[-1] ** -0.5
     dout = dout.to(torch.bfloat16).float() if defect == "dout_rounded" else dout.float()
     lse = lse_of(defect, lse, f)

@@ -1,0 +1,53 @@
+"""Every planting through the door that users take: ``check --impl FILE.py:FUNCTION``, without case or sweep.
+
+``python -m tests.mutants.door [WORD...]`` prints which case shows each of them first, or that nothing did;
+words choose the plantings whose path holds one of them. Exit 1 where one passes unseen.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+
+from attnbench.bench.agreement.families import FAMILIES, PROPERTY_NAMES
+from attnbench.bench.case_run import Settings
+from attnbench.bench.cli.session import JUDGED_WRONG, session
+from attnbench.bench.run import run_sweep
+from attnbench.bench.sweeps import load_sweep
+from tests.mutants.features import FEATURES
+from tests.mutants.table import MUTANTS, Mutant
+
+UNSEEN = ""
+
+
+def plantings(mutants: Iterable[Mutant] = (*MUTANTS, *FEATURES)) -> tuple[str, ...]:
+    """Paths as the command line takes them; a defect in a feature is planted twice."""
+    return tuple(path for mutant in mutants for path in mutant.plantings)
+
+
+def first_failures(
+    names: Sequence[str], seed: int = 0, told: Callable[[str, str], object] = lambda name, case: None
+) -> dict[str, str]:
+    """For each planting the case that showed it, after which it is left alone; ``""`` where the whole check agreed."""
+    sweep, found = load_sweep("trust"), {}
+    settings = Settings(seed=seed, families=tuple(FAMILIES), properties=PROPERTY_NAMES, timed=False)
+    with session(names, "cpu", sweep, None) as here:
+        for name in names:
+            records = run_sweep(sweep.cases, (name,), here.pool, settings, keep=lambda record: None)
+            failed = (record.case.id for record in records if record.status in JUDGED_WRONG)
+            found[name] = next(failed, UNSEEN)
+            here.pool.worker(name).stop()
+            told(name, found[name])
+    return found
+
+
+def main() -> int:
+    """Print the case that shows each planting first."""
+    words = sys.argv[1:]
+    chosen = [path for path in plantings() if not words or any(word in path for word in words)]
+    found = first_failures(chosen, told=lambda name, case: print(f"{name}  {case or 'UNSEEN'}", flush=True))
+    unseen = [name for name, case in found.items() if case == UNSEEN]
+    print(f"{len(found)} plantings, {len(unseen)} pass unseen")
+    return 1 if unseen else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
