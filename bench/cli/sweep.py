@@ -9,6 +9,7 @@ import click
 
 from attnbench.bench.cli.sweep_options import chosen_sweep, override
 from attnbench.impls.contract import ANY_DEVICE
+from attnbench.impls.contract.case import ID_LEGEND
 
 if TYPE_CHECKING:
     from attnbench.bench.records.schema import Peaks
@@ -21,6 +22,9 @@ Examples:
   python -m bench sweep --model llama3-8b --phase prefill,decode --context 8k
   python -m bench sweep my.toml --q-len 128:16384:x2 --gqa 1,4,8 --dtype bf16 --json
 """
+LEGEND = "\b\nParts of a case id (what has its usual value is left out):\n" + "\n".join(
+    f"  {part:16} {meaning}" for part, meaning in ID_LEGEND.items()
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Plan:
     total_s: float
 
 
-@click.command("sweep", epilog=EXAMPLES)
+@click.command("sweep", epilog=f"{EXAMPLES}\n{LEGEND}")
 @click.argument("name", required=False)
 @click.option("--impl", "names", multiple=True, metavar="NAME", help="Count these implementations; repeat it.")
 @click.option("--device", default="cpu", show_default=True, type=click.Choice(ANY_DEVICE), help="Where to run.")

@@ -19,6 +19,26 @@ DIRECTIONS: tuple[str, ...] = get_args(Direction)
 BIASES: tuple[str, ...] = get_args(Bias)
 STRIDES: tuple[str, ...] = get_args(Strides)
 DTYPE_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
+ID_LEGEND = {
+    "b2": "batch",
+    "h32": "query heads",
+    "kv8": "key/value heads, where they are fewer (GQA; kv1 is MQA)",
+    "s512": "sequence length, where there are as many keys as queries",
+    "q1-k4096": "queries and keys, where their numbers differ",
+    "d128": "head_dim of q and k",
+    "dv64": "head_dim of v, where it differs",
+    "causal": "mask: full, causal, window:LEFT:RIGHT, prefix:KEYS or blocks:...",
+    "padded:4096/70": "layout, unless dense: padded, packed, cache or paged, with its lengths",
+    "scale0.3": "softmax scale, unless 1 / sqrt(head_dim)",
+    "cap30": "softcap",
+    "alibi": "bias: alibi or additive",
+    "sinks": "attention sinks: one more logit a head",
+    "drop0.1": "dropout probability",
+    "bf16": "dtype: fp16, bf16 or fp32",
+    "bwd": "direction, unless forward: bwd or fwd+bwd",
+    "bmhd": "memory order of the axes, unless [B, H, M, D]",
+}
+"""The parts of a case id in order, each as an example with its meaning; without ``s512`` they make an id."""
 
 
 class CaseError(ValueError):
