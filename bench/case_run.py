@@ -53,7 +53,7 @@ class CaseRun:
         """Have the oracle compute what the case must give; what went wrong with that."""
         start = perf_counter()
         try:
-            self.pool.oracle.ask("expect", self.case, self.settings.seed, self.settings.families)
+            self.pool.oracle.expect(self.case, self.settings.seed, self.settings.families)
         except WorkerFailure as error:
             return error
         finally:
@@ -64,8 +64,8 @@ class CaseRun:
         """Compare with the oracle."""
         start = perf_counter()
         try:
-            answer = self.pool.worker(name).ask(
-                "check", self.case, self.settings.seed, self.settings.families, self.settings.properties
+            answer = self.pool.worker(name).check(
+                self.case, self.settings.seed, self.settings.families, self.settings.properties
             )
         except WorkerFailure as error:
             return self.record(name, error=error)
@@ -79,7 +79,7 @@ class CaseRun:
         """Prepare for sampling; a record where that fails."""
         worker, start = self.pool.worker(record.implementation), perf_counter()
         try:
-            ready = self.ready[record.implementation] = worker.ask("open", self.case, self.settings.seed)
+            ready = self.ready[record.implementation] = worker.open(self.case, self.settings.seed)
             self.spent.timed_s += ready.warming_s
             self.spent.inputs_s -= ready.warming_s
         except WorkerFailure as error:
@@ -87,7 +87,7 @@ class CaseRun:
         finally:
             self.spent.inputs_s += perf_counter() - start
         prior = self.prior[record.implementation].samples_ns if record.implementation in self.prior else ()
-        return Sampler(record.implementation, lambda: float(worker.ask("sample")), prior)
+        return Sampler(record.implementation, worker.sample, prior)
 
     def recall(self, record: Record) -> None:
         """Go on from a record that was checked and timed before, instead of checking again."""
@@ -128,10 +128,9 @@ class CaseRun:
         if self.pool.device != "cpu":
             return {}
         try:
-            found: dict[str, float] = self.pool.oracle.ask("probe")
+            return self.pool.oracle.probe()
         except WorkerFailure:  # figures that are absent are not shown; the next case starts the worker anew
             return {}
-        return found
 
     def _conditions(self, seen: Conditions, before: dict[str, float], after: dict[str, float]) -> Conditions:
         """What was seen, with the probes; a machine that changed its speed meanwhile was disturbed."""
@@ -148,7 +147,7 @@ class CaseRun:
         if sampler.error is not None:
             return self.record(name, error=sampler.error)
         try:
-            answer: CloseAnswer = self.pool.worker(name).ask("close")
+            answer = self.pool.worker(name).close()
         except WorkerFailure as error:
             return self.record(name, error=error)
         finally:
@@ -187,7 +186,7 @@ class CaseRun:
             first_call_ns=self.checked[sampler.name].first_call_ns,
             clock=ready.clock,
             cache=ready.cache,
-            inside=self.case.direction,
+            timed_region=self.case.direction,
             threads=ready.threads,
             pinned=ready.pinned,
             peak_bytes=closed.peak_bytes,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 import pandas as pd
 
-from attnbench.bench.records.schema import Agreement, Record, Run
+from attnbench.bench.records.schema import Agreement, Record, Run, Status
 from attnbench.bench.records.store import frame
 from attnbench.impls.contract import Case, Dense, cost
 
@@ -26,8 +26,8 @@ COLUMNS = (
 )  # fmt: skip
 
 RAN = ("PASSED", "WRONG")
-NOT_RUN = ("UNSUPPORTED", "UNAVAILABLE")
-BROKEN = ("ERROR", "CRASHED", "TIMEOUT", "OUT_OF_MEMORY")
+NOT_RUN = tuple(status.value for status in Status if status.is_refusal)
+BROKEN = tuple(status.value for status in Status if status.is_failure and status is not Status.WRONG)
 
 
 def table(runs: Sequence[Run]) -> pd.DataFrame:

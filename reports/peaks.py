@@ -26,7 +26,7 @@ def roofs(runs: Sequence[Run]) -> list[Roof]:
 
 def _of(index: int, run: Run) -> Iterator[Roof]:
     timed = dict.fromkeys(record.case.dtype for record in run.records if record.measurement)
-    for peaks in (run.header.peaks, published_for(run.header.environment.hard)):
+    for peaks in (run.header.peaks, published_for(run.header.environment.must_match)):
         if peaks is not None:
             known = (dtype for dtype in timed if peaks.flops_per_s.get(dtype) and peaks.bytes_per_s)
             yield from (_roof(index, peaks, dtype) for dtype in known)

@@ -120,7 +120,11 @@ def _compared_all(runs: Sequence[Run], latest: Sequence[Run]) -> Iterable[str]:
 
 def _compared(run: Run) -> str:
     header, machine = run.header, run.header.environment
-    kept = {name: machine.hard[name] for name in ("torch", "triton", "cuda", "driver") if name in machine.hard}
+    kept = {
+        name: machine.must_match[name]
+        for name in ("torch", "triton", "cuda", "driver")
+        if name in machine.must_match
+    }
     versions = ", ".join(f"{name} {plain(value)}" for name, value in kept.items())
     revision = f", revision {plain(machine.commit[:10])}{' with local changes' if machine.dirty else ''}"
     return (

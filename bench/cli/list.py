@@ -2,7 +2,7 @@
 
 import click
 
-from attnbench.bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, session
+from attnbench.bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, session, usable
 from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.answers import Description, Unusable
@@ -36,7 +36,7 @@ def command(
     except CaseError as error:
         raise UsageError(str(error)) from error
     with session(names, device, Sweep("list", ()), SET_UP_TIMEOUT_S) as here:
-        found = here.pool.oracle.ask("describe", names)
+        found = here.pool.oracle.describe(names)
         known = [one for one in found if not isinstance(one, Unusable)]
         reasons = {one.name: _reason(one, device) for one in known}
         if case is not None:
@@ -49,9 +49,7 @@ def _matrix(names: tuple[str, ...], form: str) -> str:
     from attnbench.bench.registry.features import as_json, as_markdown, as_table
 
     with pool("cpu", SET_UP_TIMEOUT_S) as workers:
-        rows = workers.oracle.ask("features", names)
-    if isinstance(rows, Unusable):
-        raise UsageError(rows.message)
+        rows = usable(workers.oracle.features(names))
     return {"table": as_table, "markdown": as_markdown, "json": as_json}[form](rows)
 
 
@@ -71,8 +69,7 @@ def _features(one: Description) -> str:
 
 
 def _asked(here: Session, case: Case, known: list[Description]) -> dict[str, str | None]:
-    answer: dict[str, str | None] = here.pool.oracle.ask("supports", tuple(one.name for one in known), case)
-    return answer
+    return here.pool.oracle.supports(tuple(one.name for one in known), case)
 
 
 def _print_json(known: list[Description], reasons: dict[str, str | None]) -> None:

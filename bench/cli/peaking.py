@@ -16,5 +16,5 @@ class Peaking:
     def __call__(self, again: bool) -> Peaks:
         """The peaks; with `again`, the better of those and of a new measurement."""
         if self.known is None or again:
-            self.known = self.pool.oracle.ask("peaks", self.environment, self.dtypes, again)
+            self.known = self.pool.oracle.peaks(self.environment, self.dtypes, again=again)
         return self.known

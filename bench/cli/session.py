@@ -25,8 +25,8 @@ DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (
 SET_UP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 120.0
 EXIT_NOTHING = 3
-JUDGED_WRONG = frozenset({Status.WRONG, Status.ERROR, Status.CRASHED, Status.TIMEOUT, Status.OUT_OF_MEMORY})
 
+A = TypeVar("A")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -68,7 +68,7 @@ class Session:
 
     def _features(self) -> dict[str, dict[str, str]]:
         """For each implementation and feature the reason why it can't on this device, '' where it can."""
-        rows = self.pool.oracle.ask("features", self.names)
+        rows = usable(self.pool.oracle.features(self.names))
         device = self.environment.device
         return {row.name: {name: cell.reason or "" for name, cell in row.cells[device].items()} for row in rows}
 
@@ -118,25 +118,27 @@ def refuse_timeout(timeout_s: float | None) -> None:
 
 def described(worker: Worker, names: tuple[str, ...]) -> tuple[Description, ...]:
     """What `worker` says of these implementations; of all without a name. Raises UsageError for one that isn't there."""
-    answer = _answered(worker, "describe", names)
-    for one in answer:
-        if isinstance(one, Unusable):
-            raise UsageError(one.message)
-    return tuple(answer)
+    answer = _answered(lambda: worker.describe(names, timeout_s=SET_UP_TIMEOUT_S))
+    return tuple(map(usable, answer))
+
+
+def usable(answer: A | Unusable) -> A:
+    """The answer. Raises UsageError with the worker's words where a name or the device can't be used."""
+    if isinstance(answer, Unusable):
+        raise UsageError(answer.message)
+    return answer
 
 
 def environment_of(workers: Pool) -> Environment:
     """The machine. Raises UsageError where the device isn't there."""
-    facts = _answered(workers.oracle, "machine")
-    if isinstance(facts, Unusable):
-        raise UsageError(facts.message)
+    facts = usable(_answered(lambda: workers.oracle.machine(timeout_s=SET_UP_TIMEOUT_S)))
     workers.uuid = facts.get("uuid", "")
     return environment(workers.device, facts)
 
 
-def _answered(worker: Worker, method: str, *arguments: object) -> Any:
+def _answered(request: Callable[[], A]) -> A:
     try:
-        return worker.ask(method, *arguments, timeout_s=SET_UP_TIMEOUT_S)
+        return request()
     except WorkerFailure as error:
         raise UsageError(f"can't look at the implementations: {error}") from error
 
@@ -154,7 +156,7 @@ def told(record: Record) -> str:
 @contextmanager
 def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
     """A bar over records, on stderr."""
-    with bar(total, what, told, done=done, alarming=lambda record: record.status in JUDGED_WRONG) as told_of:
+    with bar(total, what, told, done=done, alarming=lambda record: record.status.is_failure) as told_of:
 
         def step(record: Record) -> None:
             told_of(record, f"{record.case.id} {record.implementation}")
@@ -164,7 +166,7 @@ def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record]
 
 def exit_code(records: Sequence[Record]) -> int:
     """0 all agree, 1 some disagree or broke, 3 nothing was checked."""
-    if any(record.status in JUDGED_WRONG for record in records):
+    if any(record.status.is_failure for record in records):
         return 1
     return 0 if any(record.status is Status.PASSED for record in records) else EXIT_NOTHING
 
@@ -197,14 +199,14 @@ def reported_lines(records: Sequence[Record]) -> Iterator[str]:
 
 def verdict_lines(records: Sequence[Record], device: str) -> Iterator[str]:
     """What is wrong, each with the command that repeats it; then one line that sums up."""
-    wrong = [record for record in records if record.status in JUDGED_WRONG]
+    wrong = [record for record in records if record.status.is_failure]
     for record in wrong:
         yield f"{record.status} {record.implementation} on {record.case.id}"
         yield f"  {record.reason}"
         yield f"  repeat: {repeat_command(record, device)}"
     refusals: dict[str, int] = {}
     for record in records:
-        if record.status in (Status.UNSUPPORTED, Status.UNAVAILABLE):
+        if record.status.is_refusal:
             line = f"{record.implementation} can't: {record.reason}"
             refusals[line] = refusals.get(line, 0) + 1
     passed = sum(record.status is Status.PASSED for record in records)

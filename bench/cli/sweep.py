@@ -95,7 +95,7 @@ def _plan(sweep: "Sweep", names: Sequence[str], device: str) -> Plan:
         for case, count in zip(sweep.cases, counts, strict=True)
     )
     whole = total_s(estimates, len(chosen))
-    return Plan(sweep, peaks, published_for(here.hard), counts, len(chosen), estimates, whole)
+    return Plan(sweep, peaks, published_for(here.must_match), counts, len(chosen), estimates, whole)
 
 
 def _table(sweep: "Sweep", plan: Plan | None) -> None:

@@ -168,7 +168,7 @@ class Gate:
 
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
         """Say in pytest-benchmark's own files which machine it was, as the gate counts it."""
-        machine_info["attnbench"] = {"fingerprint": self.machine.fingerprint, **self.machine.hard}
+        machine_info["attnbench"] = {"fingerprint": self.machine.fingerprint, **self.machine.must_match}
 
     def pytest_benchmark_compare_machine_info(
         self, config: pytest.Config, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]

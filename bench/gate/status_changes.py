@@ -6,12 +6,10 @@ from attnbench.bench.gate.accuracy_memory import finding
 from attnbench.bench.records.schema import Record, Status
 from attnbench.bench.records.verdict import About, Finding, Verdict
 
-REFUSED = frozenset({Status.UNSUPPORTED, Status.UNAVAILABLE})
-
 
 def ending(now: Record, before: Record) -> Iterator[Finding]:
     """The one finding of two records that did not both pass; none where both were refused."""
-    if now.status in REFUSED and before.status in REFUSED:
+    if now.status.is_refusal and before.status.is_refusal:
         return
     yield finding(now, *_verdict(now.status, before.status), _told(now, before))
 
@@ -23,7 +21,7 @@ def _verdict(now: Status, before: Status) -> tuple[About, Verdict]:
         return About.STATUS, Verdict.REGRESSED
     if now is Status.PASSED:
         return About.WRONG if before is Status.WRONG else About.STATUS, Verdict.IMPROVED
-    if before in REFUSED:
+    if before.is_refusal:
         return About.STATUS, Verdict.NEW
     return About.WRONG if now is before is Status.WRONG else About.STATUS, Verdict.UNCHANGED
 

@@ -17,11 +17,11 @@ CPUINFO = Path("/proc/cpuinfo")
 def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
     """The environment of this machine; `torch_facts` come from a process that has torch.
 
-    The GPU's UUID tells one GPU from another of the same model, which may be compared: it is soft.
+    The GPU's UUID tells one GPU from another of the same model, which may be compared: it is informational.
     """
     torch_facts = dict(torch_facts)
     uuid = torch_facts.pop("uuid", "")
-    hard = {
+    must_match = {
         "device": device,
         "cpu": cpu_model(),
         "cores": str(psutil.cpu_count(logical=False) or os.cpu_count()),
@@ -31,7 +31,7 @@ def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
         **torch_facts,
         **(gpu_facts(uuid) if device == "cuda" else {}),
     }
-    soft = {
+    informational = {
         "host": platform.node(),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -41,9 +41,16 @@ def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
         **({"gpu_uuid": uuid} if uuid else {}),
     }
     commit, dirty = revision()
-    threads = f"{hard['threads']} thread{'' if hard['threads'] == '1' else 's'}"
-    name = hard.get("gpu", f"{hard['cpu']}, {threads}")
-    return Environment(device=device, device_name=name, hard=hard, soft=soft, commit=commit, dirty=dirty)
+    threads = f"{must_match['threads']} thread{'' if must_match['threads'] == '1' else 's'}"
+    name = must_match.get("gpu", f"{must_match['cpu']}, {threads}")
+    return Environment(
+        device=device,
+        device_name=name,
+        must_match=must_match,
+        informational=informational,
+        commit=commit,
+        dirty=dirty,
+    )
 
 
 def cpu_model() -> str:

@@ -4,6 +4,8 @@ Format history (``SCHEMA``; readers refuse a newer one and say so):
 
 1. One header line, then one line a record. A later record of the same case and
    implementation stands for the earlier one (it holds its samples too).
+2. Names: `hard` and `soft` of the environment became `must_match` and `informational`,
+   `inside` of a measurement `timed_region`. :mod:`attnbench.bench.records.schema_1` reads 1.
 """
 
 import math
@@ -16,7 +18,7 @@ import msgspec
 
 from attnbench.impls.contract import Case, Cost, cost
 
-SCHEMA = 1
+SCHEMA = 2
 
 Real = float | Literal["nan", "inf", "-inf"]
 """A number as JSON keeps it: what is not finite is written as a word."""
@@ -28,7 +30,7 @@ def real(value: float) -> Real:
 
 
 class Status(StrEnum):
-    """How a record ended; the set is closed."""
+    """How a record ended; the set is closed. Groups of statuses are properties."""
 
     PASSED = "PASSED"
     WRONG = "WRONG"
@@ -38,6 +40,21 @@ class Status(StrEnum):
     CRASHED = "CRASHED"
     TIMEOUT = "TIMEOUT"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the implementation can't do the case, or can't run here; no result, and no fault."""
+        return self in (Status.UNSUPPORTED, Status.UNAVAILABLE)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the implementation is at fault: a wrong result, or none where there should be one."""
+        return self is not Status.PASSED and not self.is_refusal
+
+    @property
+    def needs_fresh_process(self) -> bool:
+        """Whether the next case gets a new process: a CUDA context may be dead, memory may be held."""
+        return self in (Status.ERROR, Status.OUT_OF_MEMORY)
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -141,8 +158,8 @@ class Measurement(Kept, frozen=True, kw_only=True):
     """How fast: raw samples in the order they were taken, each the mean time of `calls` calls.
 
     `stopped` says what ended the sampling: ``interval`` (narrow enough),
-    ``budget`` (time ran out) or ``count``. `inside` says what the timed region
-    held. `threads` is 0 where the device is no CPU. `host_ns` is the time in which
+    ``budget`` (time ran out) or ``count``. `timed_region` says what was
+    inside of it. `threads` is 0 where the device is no CPU. `host_ns` is the time in which
     the call returns to the host, where that is not the time of the call itself;
     `pinned` is the CPU of each thread, where each was kept on one of its own;
     `saved_bytes` is what the forward keeps for the backward; `energy_j` is that of
@@ -158,7 +175,7 @@ class Measurement(Kept, frozen=True, kw_only=True):
     energy_j: float | None = None
     clock: str
     cache: str
-    inside: str = "call"
+    timed_region: str = "call"
     threads: int = 0
     pinned: tuple[int, ...] = ()
     peak_bytes: int | None = None
@@ -186,23 +203,23 @@ class Conditions(Kept, frozen=True, kw_only=True):
 class Environment(Kept, frozen=True, kw_only=True):
     """The machine that made a run.
 
-    `hard` decides whether two runs may be compared at all; `soft` is told beside
-    them. `fingerprint` is derived from `hard`.
+    `must_match` decides whether two runs may be compared at all; `informational` is shown
+    beside them. `fingerprint` is derived from `must_match`.
     """
 
     device: str
     device_name: str
-    hard: dict[str, str]
-    soft: dict[str, str] = {}
+    must_match: dict[str, str]
+    informational: dict[str, str] = {}
     commit: str = ""
     dirty: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits of the hard fields."""
+        """Twelve hex digits of the fields that must match."""
         from hashlib import sha256
 
-        return sha256(msgspec.json.encode(self.hard, order="sorted")).hexdigest()[:12]
+        return sha256(msgspec.json.encode(self.must_match, order="sorted")).hexdigest()[:12]
 
 
 class Peaks(Kept, frozen=True, kw_only=True):
@@ -241,7 +258,7 @@ class Record(Kept, frozen=True, kw_only=True):
             return f"{self.status} needs a reason"
         if self.measurement is not None:
             return f"{self.status} can't have a measurement"
-        if self.status in (Status.UNSUPPORTED, Status.UNAVAILABLE) and self.agreement is not None:
+        if self.status.is_refusal and self.agreement is not None:
             return f"{self.status} can't have an agreement"
         return None
 

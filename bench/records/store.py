@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from attnbench.bench.records import schema_1
 from attnbench.bench.records.files import write_whole
 from attnbench.bench.records.lines import LineWriter, StoreError
 from attnbench.bench.records.schema import SCHEMA, Header, Record, Run, as_json
@@ -62,7 +63,7 @@ class RunWriter:
             if before != now:
                 what = "other cases" if name == "cases" else f"another {name} ({name} {before!r}, this run {now!r})"
                 raise StoreError(f"can't resume {self.path}: it has {what}; give another --out")
-        before, now = found.header.environment.hard, self.header.environment.hard
+        before, now = found.header.environment.must_match, self.header.environment.must_match
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):
                 raise StoreError(
@@ -113,16 +114,24 @@ def read_run(path: Path) -> Run:
     records, damaged = [], []
     for number, line in enumerate(lines[1:], start=2):
         try:
-            records.append(msgspec.json.decode(line, type=Record))
+            records.append(_record(line, header.schema))
         except (msgspec.DecodeError, ValueError) as error:
             damaged.append(f"line {number}: {error}")
     latest = {record.key: record for record in records}  # a refined record stands for the earlier one
     return Run(header=header, records=tuple(latest.values()), damaged=tuple(damaged), path=str(path))
 
 
+def _record(line: bytes, schema: int) -> Record:
+    if schema == 1:
+        return msgspec.convert(schema_1.record(msgspec.json.decode(line)), Record)
+    return msgspec.json.decode(line, type=Record)
+
+
 def _header(file: Path, line: bytes) -> Header:
     try:
         schema = msgspec.json.decode(line, type=dict)["schema"]
+        if schema == 1:
+            return msgspec.convert(schema_1.header(msgspec.json.decode(line)), Header)
         if schema > SCHEMA:
             raise StoreError(f"{file} has schema {schema}, this version reads up to {SCHEMA}; update attnbench")
         return msgspec.json.decode(line, type=Header)

@@ -9,7 +9,7 @@ import msgspec
 
 from attnbench.bench.records.schema import Environment, Kept
 
-JOURNAL_SCHEMA = 1
+JOURNAL_SCHEMA = 2
 
 Phase = Literal["screen", "confirm"]
 

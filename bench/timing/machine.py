@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from attnbench.bench.records.method import method
 from attnbench.bench.registry.catalogue import installed_version
-from attnbench.bench.timing.harness import harness
 
 
 class DeviceError(ValueError):
@@ -23,7 +23,7 @@ def torch_facts(device: str) -> dict[str, str]:
         "flash-attn": installed_version("flash_attn") or "none",
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
-        "harness": harness(),
+        "method": method(),
     }
     return facts | (FACTS[device]() if device != "cpu" else {})
 

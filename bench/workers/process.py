@@ -15,8 +15,8 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
-from attnbench.bench.records.schema import Status
 from attnbench.bench.timing.pinning import variables
+from attnbench.bench.workers.client import Requests
 from attnbench.bench.workers.reaper import SERVER_FOLDER
 from attnbench.bench.workers.scratch import scratch, token
 from attnbench.bench.workers.server import serve
@@ -24,9 +24,6 @@ from attnbench.bench.workers.setting import PLAIN, Setting
 from attnbench.bench.workers.status import RemoteError, WorkerCrashed, WorkerTimeout
 
 LOG_TAIL_LINES = 3
-NEEDS_FRESH_PROCESS = frozenset({Status.ERROR, Status.OUT_OF_MEMORY})
-"""After these the next case gets a fresh process: a CUDA context may be dead, memory may be held."""
-
 SHORT_SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}
 """OpenMP's threads spin for milliseconds after a parallel region, on cores that the next worker needs.
 
@@ -59,7 +56,7 @@ def start_server() -> None:
             del os.environ[name]
 
 
-class Worker:
+class Worker(Requests):
     """One process for one implementation; a new one is started after a crash or a time-out."""
 
     def __init__(self, name: str, device: str, folder: Path, timeout_s: float, setting: Setting = PLAIN) -> None:
@@ -83,7 +80,7 @@ class Worker:
         """The process, while there is one."""
         return None if self._process is None else self._process.pid
 
-    def ask(self, method: str, *arguments: object, timeout_s: float | None = None) -> Any:
+    def _ask(self, method: str, *arguments: object, timeout_s: float | None = None) -> Any:
         """The answer of the worker's `method`; raises what went wrong there, or became of the process."""
         if self._process is None:
             self._start()
@@ -97,7 +94,7 @@ class Worker:
         except (EOFError, ConnectionError) as error:
             raise WorkerCrashed(self._exit_reason()) from error
         if isinstance(answer, RemoteError):
-            if answer.status in NEEDS_FRESH_PROCESS:
+            if answer.status.needs_fresh_process:
                 self.stop()
             raise answer
         return answer

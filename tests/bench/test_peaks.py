@@ -94,7 +94,7 @@ def quick_probe(monkeypatch, tmp_path):
 
 
 def environment(**hard):
-    return Environment(device="cpu", device_name="this one", hard={"device": "cpu", **hard})
+    return Environment(device="cpu", device_name="this one", must_match={"device": "cpu", **hard})
 
 
 def test_measured_peaks_are_kept_for_each_fingerprint(quick_probe, monkeypatch):

@@ -1,8 +1,10 @@
 """The run's file and its types: what fits, what is refused, what a crash leaves."""
 
+import json
 import math
 import random
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.bench.records.schema import (
+    SCHEMA,
     Agreement,
     Check,
     Comparison,
@@ -59,7 +62,7 @@ def header(**changes):
         cases=(CASE.id,),
         implementations=("a", "b"),
         seed=0,
-        environment=Environment(device="cpu", device_name="test", hard={"cpu": "x"}),
+        environment=Environment(device="cpu", device_name="test", must_match={"cpu": "x"}),
     )
     return Header(**{**fields, **changes})
 
@@ -143,7 +146,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path):
         writer.append(record("a", measurement=TIMES))
         writer.append(record("b", status=Status.ERROR, agreement=None, reason="boom"))
     run = read_run(tmp_path / "run")
-    assert run.header.schema == 1
+    assert run.header.schema == SCHEMA
     assert [r.key for r in run.records] == [(CASE.id, "a"), (CASE.id, "b")]
     table = frame(run)
     assert list(table["median_ns"])[0] == 2.0
@@ -189,7 +192,10 @@ def test_an_existing_run_is_not_overwritten(tmp_path):
         (dict(sweep="quick"), "another sweep"),
         (dict(cases=("x",)), "it has other cases"),
         (dict(seed=1), "seed 0, this run 1"),
-        (dict(environment=Environment(device="cpu", device_name="t", hard={"cpu": "y"})), "cpu was 'x' and is 'y'"),
+        (
+            dict(environment=Environment(device="cpu", device_name="t", must_match={"cpu": "y"})),
+            "cpu was 'x' and is 'y'",
+        ),
     ],
 )
 def test_resume_refuses_what_does_not_belong_together(tmp_path, changes, words):
@@ -229,3 +235,25 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     assert len(sizes) == 2
     assert all(a != b for a, b in pairwise(sizes))
     assert not read_run(tmp_path).damaged
+
+
+OLD = Path(__file__).parents[1] / "data" / "schema-1"
+
+
+def test_a_run_of_schema_1_reads_as_one_of_today():
+    old = [json.loads(line) for line in (OLD / "run.jsonl").read_text().splitlines()]
+    run = read_run(OLD)
+    assert not run.damaged
+    assert run.header.environment.must_match == old[0]["environment"]["hard"]
+    assert run.header.environment.informational == old[0]["environment"]["soft"]
+    before = [line["measurement"].get("inside", "call") for line in old[1:] if "measurement" in line]
+    assert before == [record.measurement.timed_region for record in run.records if record.measurement]
+
+
+def test_a_run_of_schema_1_that_is_gone_on_with_holds_lines_of_both(tmp_path):
+    lines = (OLD / "run.jsonl").read_text().splitlines()
+    new = as_json(record("a", measurement=msgspec.structs.replace(TIMES, timed_region="bwd"))).decode()
+    (tmp_path / "run.jsonl").write_text("\n".join([*lines, new]) + "\n")
+    run = read_run(tmp_path)
+    assert not run.damaged
+    assert run.records[-1].measurement.timed_region == "bwd"

@@ -247,9 +247,9 @@ def test_a_backward_is_timed_and_checked_after_it(workers, name, direction):
 
 def probing(monkeypatch, answers):
     """Workers answer `answers` in turn where they are asked for a probe; an exception is raised."""
-    real, left = Worker.ask, iter(answers)
+    real, left = Worker._ask, iter(answers)
 
-    def ask(self, method, *arguments, **options):
+    def _ask(self, method, *arguments, **options):
         if method != "probe":
             return real(self, method, *arguments, **options)
         answer = next(left)
@@ -257,7 +257,7 @@ def probing(monkeypatch, answers):
             raise answer
         return answer
 
-    monkeypatch.setattr(Worker, "ask", ask)
+    monkeypatch.setattr(Worker, "_ask", _ask)
 
 
 def test_a_machine_that_changes_its_speed_has_its_contest_held_again_and_is_marked(workers, monkeypatch):

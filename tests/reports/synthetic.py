@@ -58,8 +58,8 @@ def environment(name: str = MACHINE, *, device: str = "cpu", commit: str = "0123
     return Environment(
         device=device,
         device_name=name,
-        hard={"cpu": name, "cores": "16", "torch": "2.13.0", "python": "3.11.2"},
-        soft={"host": "example-host", "load": "0.3"},
+        must_match={"cpu": name, "cores": "16", "torch": "2.13.0", "python": "3.11.2"},
+        informational={"host": "example-host", "load": "0.3"},
         commit=commit,
     )
 

@@ -43,7 +43,7 @@ def test_one_picture_for_each_mask_and_layout(golden):
 
 def test_a_ceiling_belongs_to_its_run_and_its_dtypes():
     cases = [shape(2, 2, 32, 64, 64, dtype="bf16", mask=Full())]
-    gpu = Environment(device="cuda", device_name="NVIDIA H100 PCIe", hard={"gpu": "NVIDIA H100 PCIe"})
+    gpu = Environment(device="cuda", device_name="NVIDIA H100 PCIe", must_match={"gpu": "NVIDIA H100 PCIe"})
     measured = Peaks(device="cpu", flops_per_s={"bf16": 1e12, "fp32": 2e12}, bytes_per_s=5e10, source="measured")
     cpu = plausible(1, cases=cases)
     cpu = msgspec.structs.replace(cpu, header=msgspec.structs.replace(cpu.header, peaks=measured))

@@ -10,6 +10,7 @@ from typing import Self
 
 import msgspec
 
+from attnbench.bench.records import schema_1
 from attnbench.bench.records.lines import LineWriter, StoreError
 from attnbench.bench.records.trial import JOURNAL_SCHEMA, Comparing, Phase, Trial
 
@@ -83,6 +84,8 @@ def _header(path: Path, line: bytes) -> Comparing:
             raise StoreError(
                 f"{path} has schema {schema}, this version reads up to {JOURNAL_SCHEMA}; update attnbench"
             )
+        if schema == 1:
+            return msgspec.convert(schema_1.header(msgspec.json.decode(line)), Comparing)
         return msgspec.json.decode(line, type=Comparing)
     except (msgspec.DecodeError, KeyError) as error:
         raise StoreError(f"{path} is no journal of a comparison: its first line is no header ({error})") from error
@@ -94,11 +97,11 @@ def _same_comparison(path: Path, before: Comparing, now: Comparing) -> None:
         was, this = getattr(before, name), getattr(now, name)
         if was != this:
             raise StoreError(f"can't resume {path}: {_difference(name, was, this)}; {ELSEWHERE}")
-    was_hard, is_hard = before.environment.hard, now.environment.hard
-    for name in sorted(was_hard.keys() | is_hard.keys()):
-        if was_hard.get(name) != is_hard.get(name):
+    was_machine, is_machine = before.environment.must_match, now.environment.must_match
+    for name in sorted(was_machine.keys() | is_machine.keys()):
+        if was_machine.get(name) != is_machine.get(name):
             raise StoreError(
-                f"can't resume {path}: {name} was {was_hard.get(name)!r} and is {is_hard.get(name)!r}; "
+                f"can't resume {path}: {name} was {was_machine.get(name)!r} and is {is_machine.get(name)!r}; "
                 f"trials on two machines don't belong in one comparison, {ELSEWHERE}"
             )
 

@@ -121,7 +121,7 @@ def run_trials(plan: Sequence[tuple[int, int, bool]], path: Path, pool: Pool, se
         }
         if not done.items() <= {number: (percent, noisy) for number, percent, noisy in plan}.items():
             raise StoreError(f"{path} holds experiments of other numbers or of another seed; give another --out")
-        pool.oracle.ask("expect", parse_case(CASE), SEED, ("normal",))
+        pool.oracle.expect(parse_case(CASE), SEED, ("normal",))
         for number, percent, noisy in plan:
             if number in done:
                 continue

@@ -6,10 +6,11 @@ whatever happens meanwhile. No torch here.
 """
 
 import random
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from time import sleep
-from typing import Any
+from typing import TypeVar
 
 from attnbench.bench.records.schema import Comparison
 from attnbench.bench.records.trial import Phase, Trial
@@ -20,6 +21,8 @@ from attnbench.bench.workers.process import Pool
 from attnbench.bench.workers.setting import PLAIN, Setting
 from attnbench.bench.workers.status import WorkerFailure
 from attnbench.impls.contract import Case
+
+Answer = TypeVar("Answer")
 
 TRIAL_S = 1.0
 """About what the calls of a trial may take; slow calls get fewer rounds, never fewer than the least."""
@@ -132,25 +135,25 @@ class _SideProcess:
 
     def open(self, case: Case, order: random.Random) -> OpenAnswer:
         """Start the process and prepare the case."""
-        answer: OpenAnswer = self._ask("open", case, self.settings.seed, order.randrange(SPREAD_BYTES))
-        return answer
+        spread_bytes = order.randrange(SPREAD_BYTES)
+        return self._or_fail(lambda: self.worker.open(case, self.settings.seed, spread_bytes))
 
     def burst(self, calls: int, *, kept: bool) -> None:
         """One round's calls."""
         if self.side.setting.threads > 1:
             sleep(QUIET_S)
-        times: tuple[float, ...] = self._ask("burst", calls)
+        times = self._or_fail(lambda: self.worker.burst(calls))
         if kept:
             self.times_ns += times
 
     def verify(self) -> None:
         """Compare what was timed with the oracle."""
-        compared: Comparison = self._ask("verify")
+        compared = self._or_fail(self.worker.verify)
         if not compared.ok:
             raise SideFailed(self.side, compared)
 
-    def _ask(self, method: str, *arguments: object) -> Any:
+    def _or_fail(self, request: Callable[[], Answer]) -> Answer:
         try:
-            return self.worker.ask(method, *arguments)
+            return request()
         except WorkerFailure as error:
             raise SideFailed(self.side, error) from error

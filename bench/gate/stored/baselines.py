@@ -123,4 +123,4 @@ def described(name: str, run: Run) -> Iterator[str]:
     yield f"  {len(run.records)} records: {counts}; {timed} timed" + (
         f"; {len(run.missing)} are missing" if run.missing else ""
     )
-    yield from (f"  {field} = {visible(value)}" for field, value in sorted(machine.hard.items()))
+    yield from (f"  {field} = {visible(value)}" for field, value in sorted(machine.must_match.items()))

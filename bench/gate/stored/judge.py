@@ -9,7 +9,7 @@ sides in one run: ``python -m bench compare``.
 from collections.abc import Iterator
 
 from attnbench.bench.gate.accuracy_memory import accuracy, finding, memory
-from attnbench.bench.gate.status_changes import REFUSED, ending
+from attnbench.bench.gate.status_changes import ending
 from attnbench.bench.gate.stored.times import COARSE, time
 from attnbench.bench.records.schema import Record, Run, Status
 from attnbench.bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
@@ -53,7 +53,7 @@ def name_of(run: Run) -> str:
 
 def differences(candidate: Run, baseline: Run) -> tuple[str, ...]:
     """Hard fields that differ, each with both values: what makes two runs incomparable."""
-    here, there = candidate.header.environment.hard, baseline.header.environment.hard
+    here, there = candidate.header.environment.must_match, baseline.header.environment.must_match
     return tuple(
         f"{name} is {there.get(name, 'absent')} in the baseline and {here.get(name, 'absent')} in the candidate"
         for name in sorted(here.keys() | there.keys())
@@ -99,7 +99,7 @@ def _both(now: Record, before: Record) -> Iterator[Finding]:
 
 
 def _new(now: Record) -> Iterator[Finding]:
-    if now.status not in REFUSED:
+    if not now.status.is_refusal:
         reason = "not in the baseline" if now.status is Status.PASSED else f"not in the baseline; here {now.status}"
         yield finding(now, About.PRESENCE, Verdict.NEW, f"{reason}{': ' + now.reason if now.reason else ''}")
 
@@ -109,7 +109,7 @@ def _gone(before: Record, *, planned: bool) -> Iterator[Finding]:
     if planned:
         reason = "planned here and without a record: the run did not end, or the line is damaged; --resume goes on"
         yield finding(before, About.PRESENCE, Verdict.UNDECIDED, reason)
-    elif before.status not in REFUSED:
+    elif not before.status.is_refusal:
         yield finding(before, About.PRESENCE, Verdict.MISSING, f"{before.status} in the baseline, not in this run")
 
 
@@ -119,7 +119,7 @@ def _incomparable(candidate: Run, baseline: Run, other: tuple[str, ...]) -> Iter
     fields = ", ".join(line.split(" is ", 1)[0] for line in other)
     reason = f"measured elsewhere: {fields} differ{'s' if len(other) == 1 else ''}"
     for record in candidate.records:
-        if record.key in there and not {record.status, there[record.key].status} <= REFUSED:
+        if record.key in there and not (record.status.is_refusal and there[record.key].status.is_refusal):
             yield finding(record, About.TIME, Verdict.INCOMPARABLE, reason)
 
 
@@ -127,13 +127,13 @@ def _notes(candidate: Run, baseline: Run) -> Iterator[str]:
     yield COARSE_NOTE
     here, there = candidate.header.environment, baseline.header.environment
     soft = [
-        f"{name} {there.soft.get(name, 'absent')} then, {here.soft.get(name, 'absent')} now"
+        f"{name} {there.informational.get(name, 'absent')} then, {here.informational.get(name, 'absent')} now"
         for name in TOLD_SOFT
-        if here.soft.get(name) != there.soft.get(name)
+        if here.informational.get(name) != there.informational.get(name)
     ]
     if soft:
         yield f"Told beside the verdict, which it does not change: {'; '.join(soft)}"
-    refused = sum(record.status in REFUSED for record in candidate.records)
+    refused = sum(record.status.is_refusal for record in candidate.records)
     if refused:
         yield f"{refused} of the candidate's {len(candidate.records)} records were refused and hold nothing to judge"
     for what, run in (("candidate", candidate), ("baseline", baseline)):

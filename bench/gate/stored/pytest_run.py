@@ -97,7 +97,7 @@ def _measurement(case: Case, kept: Kept, benchmark: Any) -> Measurement | None:
         calls=stats.iterations,
         clock=kept.clock,
         cache=kept.cache,
-        inside=case.direction,
+        timed_region=case.direction,
         threads=kept.threads,
         peak_bytes=kept.peak_bytes,
     )

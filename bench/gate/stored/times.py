@@ -13,7 +13,7 @@ COARSE = 1.10
 FEWEST_SAMPLES = 5
 """The range of five samples holds the median 15 times in 16; of fewer, too seldom to decide anything."""
 
-LIKE = {"clock": "clock", "cache": "cache policy", "threads": "threads", "inside": "timed region"}
+LIKE = {"clock": "clock", "cache": "cache policy", "threads": "threads", "timed_region": "timed region"}
 """Fields of a measurement that must be the same for two times to mean the same."""
 
 

@@ -26,8 +26,9 @@ def environment(**hard):
     return Environment(
         device="cpu",
         device_name="Made-up CPU",
-        hard={"device": "cpu", "cpu": "Made-up CPU", "torch": "2.13.0", "threads": "1", "harness": "abc"} | hard,
-        soft={"host": "here", "kernel": "6.1"},
+        must_match={"device": "cpu", "cpu": "Made-up CPU", "torch": "2.13.0", "threads": "1", "method": "abc"}
+        | hard,
+        informational={"host": "here", "kernel": "6.1"},
         commit="0123456789ab",
     )
 

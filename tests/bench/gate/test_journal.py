@@ -29,7 +29,7 @@ def comparing(cpu="one", **changes):
         cases=("b1", "b2"),
         seed=0,
         rule="sequential",
-        environment=Environment(device="cpu", device_name="some", hard={"cpu": cpu}),
+        environment=Environment(device="cpu", device_name="some", must_match={"cpu": cpu}),
     )
     return Comparing(**{**fields, **changes})
 
@@ -124,7 +124,7 @@ def test_a_journal_is_not_overwritten(tmp_path):
     [
         (b"not json", "is no journal of a comparison"),
         (b"{}", "is no journal of a comparison"),
-        (json.dumps({"schema": 99}).encode(), "has schema 99, this version reads up to 1"),
+        (json.dumps({"schema": 99}).encode(), "has schema 99, this version reads up to 2"),
     ],
 )
 def test_what_is_no_journal_is_said(tmp_path, line, words):

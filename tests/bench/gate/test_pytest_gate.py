@@ -88,7 +88,7 @@ def test_a_session_is_kept_as_a_run_with_device_times(saved):
     assert [record.implementation for record in kept.records] == ["fast", "plain"]
     assert kept.records[0].measurement.samples_ns == pytest.approx([second * 1e9 for second in SECONDS])
     assert kept.records[0].measurement.clock == "replayed"
-    assert "harness" in kept.header.environment.hard
+    assert "method" in kept.header.environment.must_match
 
 
 def test_alike_sessions_pass(session, saved):
@@ -148,7 +148,7 @@ def test_nothing_collected_is_no_pass(session, saved):
 def test_another_machine_is_incomparable(session, saved):
     run = read_run(saved)
     machine = run.header.environment
-    other = msgspec.structs.replace(machine, hard=machine.hard | {"cpu": "Another CPU"})
+    other = msgspec.structs.replace(machine, must_match=machine.must_match | {"cpu": "Another CPU"})
     write_run(msgspec.structs.replace(run, header=msgspec.structs.replace(run.header, environment=other)), saved)
     done = session("--bench-gate", saved, "--junitxml=j.xml", slower=9)
     assert done.ret == 4

@@ -31,7 +31,7 @@ WORKERS = """
     with pool("cpu", 60) as workers:
         held = [Worker("kernel.py:f", "cpu", workers.folder, 60, tree.setting()) for tree in trees]
         for worker in held:
-            print(worker.ask("describe", ("kernel.py:f",)))
+            print(worker.describe(("kernel.py:f",)))
         print("ready", flush=True)
         time.sleep(300)
 """

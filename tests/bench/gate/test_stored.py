@@ -206,7 +206,7 @@ def test_a_few_samples_decide_nothing():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("clock", "cuda_event"), ("cache", "flushed"), ("threads", 2), ("inside", "fwd+bwd")]
+    ("field", "value"), [("clock", "cuda_event"), ("cache", "flushed"), ("threads", 2), ("timed_region", "fwd+bwd")]
 )
 def test_times_that_mean_different_things_are_incomparable(field, value):
     judged, found = one(record(timing={field: value}), record())
@@ -233,12 +233,12 @@ def test_what_was_only_checked_is_judged_by_its_result():
 
 
 def test_another_machine_is_incomparable_and_every_field_is_named_with_both_values():
-    there = on(full(timing={"ns": 100}), environment(cpu="Another CPU", harness="def", driver="570"))
+    there = on(full(timing={"ns": 100}), environment(cpu="Another CPU", method="def", driver="570"))
     judged = judge(full(), there)
     assert {finding.verdict for finding in judged.findings} == {Verdict.INCOMPARABLE}
     for words in (
         "cpu is Another CPU in the baseline and Made-up CPU in the candidate",
-        "harness is def in the baseline and abc in the candidate",
+        "method is def in the baseline and abc in the candidate",
         "driver is 570 in the baseline and absent in the candidate",
     ):
         assert words in judged.invalid_reason
@@ -253,7 +253,7 @@ def test_a_wrong_result_on_another_machine_is_no_failure_either():
 
 def test_soft_differences_are_notes():
     other = environment()
-    other = msgspec.structs.replace(other, soft={"host": "there", "kernel": "6.1"})
+    other = msgspec.structs.replace(other, informational={"host": "there", "kernel": "6.1"})
     judged = judge(full(), on(full(), other))
     assert judged.exit_code == 0
     assert any("host there then, here now" in note for note in judged.notes)

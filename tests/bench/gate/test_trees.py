@@ -41,7 +41,7 @@ IMPL = Implementation(name="mine", summary=SUMMARY, prepare=prepare)
 @pytest.fixture(scope="module")
 def workers():
     with pool("cpu", 60) as made:
-        made.oracle.ask("expect", CASE, 0, ("normal",))
+        made.oracle.expect(CASE, 0, ("normal",))
         yield made
 
 
@@ -58,11 +58,11 @@ def sides(workers, repo, implementation, revisions=("a", "b"), base=PLAIN_SETTIN
 
 
 def agrees(worker):
-    return worker.ask("check", CASE, 0, ("normal",), ()).agreement.ok
+    return worker.check(CASE, 0, ("normal",), ()).agreement.ok
 
 
 def described(worker, *names):
-    return worker.ask("describe", names)
+    return worker.describe(names)
 
 
 @pytest.mark.parametrize("place", ["", "kernels/", "src/"])

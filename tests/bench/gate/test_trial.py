@@ -21,7 +21,7 @@ def on(tmp_path):
 
     def hold(a, b, hardware=None, number=1, **options):
         pool = SimulatedPool(tmp_path, hardware or Hardware(), {"a": a, "b": b})
-        pool.oracle.ask("expect", CASE, 0, ("normal",))
+        pool.oracle.expect(CASE, 0, ("normal",))
         return trial(CASE, A, B, TrialSettings(pool, 0, **options), number, "screen")
 
     return hold

@@ -205,7 +205,11 @@ def energy_is_that_of_one_call():
 
 def a_record_says_what_was_measured_and_how():
     found = record(Kernel(us=200, bytes=5 << 20)).measurement
-    assert (found.clock, found.cache, found.inside) == ("cuda_event", "cold (L2 flushed before each call)", "fwd")
+    assert (found.clock, found.cache, found.timed_region) == (
+        "cuda_event",
+        "cold (L2 flushed before each call)",
+        "fwd",
+    )
     assert (found.peak_bytes, found.host_ns) == (5 << 20, 5000)
     assert found.median_ns == pytest.approx(200_000, rel=0.01)
     assert found.energy_j == pytest.approx(0.14, rel=0.05)

@@ -51,9 +51,9 @@ def test_two_gpus_of_one_model_may_be_compared(nvml):
     facts = {"threads": "1", "gpu": "H100"}
     first, second = (environment("cuda", {**facts, "uuid": uuid}) for uuid in (UUID, UUID))
     other = environment("cuda", {**facts, "uuid": ""})
-    assert first.soft["gpu_uuid"] == UUID
+    assert first.informational["gpu_uuid"] == UUID
     assert first.fingerprint == second.fingerprint == other.fingerprint
-    assert first.hard["ecc"] == "Not Supported"
+    assert first.must_match["ecc"] == "Not Supported"
 
 
 def test_a_machine_without_nvml_says_so(monkeypatch):

@@ -48,15 +48,15 @@ def worker(tmp_path):
 
 def test_openmp_threads_keep_to_their_cpus_while_sampled_and_others_stay_free(worker):
     everywhere = os.sched_getaffinity(0)
-    answer = worker.ask("open", CASE, 0)
-    worker.ask("sample")
+    answer = worker.open(CASE, 0)
+    worker.sample()
     assert (answer.threads, answer.note) == (2, "")
     assert answer.pinned == pinning.last_cores_first(everywhere)[:2]
     found = masks(worker.pid)
     assert found[0] == {answer.pinned[0]}
     assert {answer.pinned[1]} in found[1:]
     assert everywhere in found[1:], "the kernel's own thread may go anywhere"
-    worker.ask("close")
+    worker.close()
     assert masks(worker.pid)[0] == everywhere
 
 
@@ -64,7 +64,7 @@ def test_a_worker_given_cpus_stays_on_them(tmp_path):
     last = max(os.sched_getaffinity(0))
     one = Worker("sdpa_flash", "cpu", tmp_path, 100, Setting(cpus=(last,), threads=1))
     try:
-        assert one.ask("open", CASE, 0).pinned == (last,)
+        assert one.open(CASE, 0).pinned == (last,)
         assert masks(one.pid)[0] == {last}
     finally:
         one.stop()

@@ -132,9 +132,7 @@ RULES = (
         "if share > STEAL_SHARE",
         "if False",
     ),
-    Rule(
-        scenarios.a_dead_context_ends_one_record, PROCESS, "if answer.status in NEEDS_FRESH_PROCESS:", "if False:"
-    ),
+    Rule(scenarios.a_dead_context_ends_one_record, PROCESS, "if answer.status.needs_fresh_process:", "if False:"),
     Rule(
         scenarios.memory_that_runs_out_is_told,
         "attnbench.bench.workers.status",
