@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from attnbench.bench.agreement.families import FAMILIES, PROPERTY_NAMES
 from attnbench.bench.case_run import Settings
-from attnbench.bench.cli.session import JUDGED_WRONG, session
+from attnbench.bench.cli.session import session
 from attnbench.bench.run import run_sweep
 from attnbench.bench.sweeps import load_sweep
 from tests.mutants.features import FEATURES
@@ -32,7 +32,7 @@ def first_failures(
     with session(names, "cpu", sweep, None) as here:
         for name in names:
             records = run_sweep(sweep.cases, (name,), here.pool, settings, keep=lambda record: None)
-            failed = (record.case.id for record in records if record.status in JUDGED_WRONG)
+            failed = (record.case.id for record in records if record.status.is_failure)
             found[name] = next(failed, UNSEEN)
             here.pool.worker(name).stop()
             told(name, found[name])

@@ -65,6 +65,7 @@ FEATURES: tuple[Mutant, ...] = (
         ("v_head_dim_cut", "b1-h2-s40-d32-dv48-full-bf16", "normal/out"),
         ("v_row_stride_of_k", "b1-h2-s40-d32-dv24-full-bf16", "normal/out"),
         ("one_key", "b1-h2-s1-d32-full-bf16", "normal/out"),
+        ("expanded_tail", "", ""),
         ("offset_in_16_bits", "b3-h12-s80-d40-full-bf16", "normal/out"),
     ),
     *_rows(
@@ -169,6 +170,7 @@ FEATURES: tuple[Mutant, ...] = (
         ("sinks_of_both_halves", "b1-h4-q40-k70-d32-full-sinks-fp32", "normal/out"),
         ("half_without_keys_nan", "b1-h2-s100-d32-window:9:0-bf16", "normal/out"),
         ("prefix_tiles_skipped", "b1-h2-s100-d32-prefix:70-bf16", "normal/out"),
+        ("tile_by_its_corner", "b1-h2-s100-d32-blocks:16:1:1:0:causal-bf16", "normal/out"),
         ("window_first_tile", "b1-h2-s100-d32-window:40:0-bf16", "normal/out"),
         ("accumulator_low", "b1-h2-q16-k2048-d32-full-bf16", "ones"),
         ("sum_low", "b1-h2-q16-k2048-d32-full-bf16", "ones"),

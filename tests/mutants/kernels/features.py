@@ -48,6 +48,7 @@ DEFECTS = {
     "v_head_dim_cut": ("", "output columns beyond head_dim are 0"),
     "v_row_stride_of_k": ("", "values are read with the row stride of the keys"),
     "one_key": ("", "a single key is split in two halves, of which neither holds it"),
+    "expanded_tail": ("", "keys expanded with stride 0, kv_len of 1 mod 32: the last key is the one before it"),
     "offset_in_16_bits": ("", "the offset of a key/value head is kept in 16 bits"),
     "mask_of_first_query": ("mask", "the first query's mask stands for those of its tile of 16"),
     "mask_transposed": ("mask", "a square mask is read as [key, query]"),
@@ -176,6 +177,8 @@ def misread(defect, k, v):
             k = k.flatten()[starts[:, None] + torch.arange(n * d)].reshape(k.shape)
         case "values_in_bf16" if v.dtype == torch.float32:
             v = v.to(torch.bfloat16).to(v.dtype)
+        case "expanded_tail" if 0 in k.stride()[:2] and n % 32 == 1 and n > 1:
+            k = torch.cat([k[:, :, :-1], k[:, :, -2:-1]], dim=2)
         case "one_key" if n == 1:
             k, v = k[:, :, : n // 2], v[:, :, : n // 2]
     return k, v

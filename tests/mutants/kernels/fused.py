@@ -25,6 +25,10 @@ FORWARD = {
         "from 64 keys on two halves are merged; one that a row does not see gives NaN",
     ),
     "prefix_tiles_skipped": ("mask", "tiles beyond the diagonal are skipped, whatever the mask says"),
+    "tile_by_its_corner": (
+        "mask",
+        "a tile whose first key is hidden from the first of 32 queries is skipped by all",
+    ),
     "window_first_tile": ("window", "the first tile of a window is that of the query tile's last row"),
     "accumulator_low": ("", "the accumulator is rounded to the input dtype after each tile"),
     "sum_low": ("", "the running sum is rounded to the input dtype after each tile"),
@@ -196,6 +200,8 @@ def hide(defect, f, here, m):
         hidden = hidden | ~f.mask[..., here]
         if defect == "prefix_tiles_skipped":
             hidden = hidden | (here.start > last)
+        if defect == "tile_by_its_corner":
+            hidden = hidden | hidden[:, :, torch.arange(m) // TILE * TILE, :1]
     return hidden
 
 
