@@ -9,14 +9,17 @@ import pytest
 from attnbench.impls.contract import ANY_DEVICE
 
 if TYPE_CHECKING:
-    from attnbench.bench.agreement.oracle import Oracle
-    from attnbench.bench.sweeps import Sweep
+    from attnbench.bench.pytest_session import SweepSession
     from attnbench.bench.timing.replay import VirtualClock
-    from attnbench.impls.contract import Implementation
+    from attnbench.bench.timing.rounds import Effort
 
 
 DEFAULT_SWEEP = "smoke"
+NEEDED = {"implementation", "case", "sweep_session"}
+"""Arguments of a test that is made for each case and implementation."""
+
 pytest_plugins = ["attnbench.bench.gate.pytest_plugin"]
+_session = pytest.StashKey["SweepSession"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,60 +31,84 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="NAME|FILE.py:FUNCTION",
-        help="an implementation; repeatable; all without it",
+        help="an implementation; repeatable; without it all that run here",
     )
     group.addoption("--device", default="cpu", choices=ANY_DEVICE, help="where to run them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a bad ``--impl`` or ``--sweep`` before anything is collected, in one line."""
-    if config.getoption("--impl") or config.getoption("--sweep") != DEFAULT_SWEEP:
-        _chosen(config)
+    """Refuse a bad ``--impl``, ``--sweep`` or ``--device`` before anything is collected, in one line."""
+    option = config.getoption
+    if option("--impl") or option("--sweep") != DEFAULT_SWEEP or option("--device") != "cpu":
+        _started(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the workers."""
+    if (session := config.stash.get(_session, None)) is not None:
+        session.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One benchmark for each implementation and case; ids are names and case ids."""
-    if not {"implementation", "case", "oracle"} <= set(metafunc.fixturenames):
+    if not set(metafunc.fixturenames) >= NEEDED:
         return
-    implementations, sweep = _chosen(metafunc.config)
-    metafunc.parametrize("implementation", implementations, ids=[one.name for one in implementations])
-    metafunc.parametrize("case", sweep.cases, ids=[case.id for case in sweep.cases])
+    session = _started(metafunc.config)
+    metafunc.parametrize("implementation", session.names)
+    metafunc.parametrize("case", session.sweep.cases, ids=[case.id for case in session.sweep.cases])
 
 
-def _chosen(config: pytest.Config) -> tuple[list[Implementation], Sweep]:
-    from attnbench.bench.registry.catalogue import UnknownImplementation, catalogue, find
-    from attnbench.bench.registry.loading import UserFileError
-    from attnbench.bench.sweeps import SweepError, load_sweep
-
-    try:
-        sweep = load_sweep(config.getoption("--sweep"))
-        names = config.getoption("--impl") or sweep.implementations or list(catalogue())
-        return [find(name) for name in names], sweep
-    except (SweepError, UnknownImplementation, UserFileError) as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-@pytest.fixture(scope="session")
-def oracle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Oracle:
-    """The oracle on the chosen device; what it computed is shared by all implementations."""
-    from attnbench.bench.agreement.oracle import Oracle
-
-    return Oracle(tmp_path_factory.mktemp("oracle"), request.config.getoption("--device"))
-
-
-@pytest.fixture
-def device_clock(request: pytest.FixtureRequest) -> VirtualClock | None:
-    """The virtual clock that replays a device's times; None on a CPU, whose clock is the host's."""
-    marker = request.node.get_closest_marker("benchmark")
-    return marker.kwargs.get("timer") if marker else None
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a device with its own clock, give each benchmark a timer that replays it."""
-    if config.getoption("--device") == "cpu":
+    """Tell the session what is left to run, and give each benchmark a timer that replays measured times."""
+    mine = [item for item in items if set(getattr(item, "fixturenames", ())) >= NEEDED]
+    if not mine:
         return
     from attnbench.bench.timing.replay import VirtualClock
 
-    for item in items:
-        if "device_clock" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.benchmark(timer=VirtualClock()))
+    for item in mine:
+        item.add_marker(pytest.mark.benchmark(timer=VirtualClock()))
+    params = [item.callspec.params for item in mine]  # type: ignore[attr-defined]  # parametrized above
+    _started(config).select((each["case"], each["implementation"]) for each in params)
+
+
+def _started(config: pytest.Config) -> SweepSession:
+    """The session's workers, started when first asked for. Raises pytest's UsageError."""
+    if _session not in config.stash:
+        import click
+
+        from attnbench.bench.pytest_session import SweepSession
+        from attnbench.bench.sweeps import SweepError, load_sweep
+
+        try:
+            sweep = load_sweep(config.getoption("--sweep"))
+            config.stash[_session] = SweepSession(config.getoption("--impl"), config.getoption("--device"), sweep)
+        except (SweepError, click.ClickException) as error:
+            raise pytest.UsageError(str(error)) from error
+    return config.stash[_session]
+
+
+@pytest.fixture(scope="session")
+def sweep_session(request: pytest.FixtureRequest) -> SweepSession:
+    """Workers for the chosen implementations, and the records of the cases."""
+    return _started(request.config)
+
+
+@pytest.fixture
+def effort(request: pytest.FixtureRequest, benchmark: object) -> Effort | None:
+    """How long to sample, by pytest-benchmark's own options; None where it times nothing."""
+    from attnbench.bench.timing.rounds import Effort
+
+    if getattr(benchmark, "disabled", False):
+        return None
+    option = request.config.getoption
+    return Effort(budget_s=float(option("benchmark_max_time")), at_least=int(option("benchmark_min_rounds")))
+
+
+@pytest.fixture
+def replay_clock(request: pytest.FixtureRequest) -> VirtualClock:
+    """The clock that replays measured times to pytest-benchmark."""
+    marker = request.node.get_closest_marker("benchmark")
+    assert marker is not None, "each of these tests was given a timer"
+    clock: VirtualClock = marker.kwargs["timer"]
+    return clock

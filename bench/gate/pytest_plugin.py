@@ -51,13 +51,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def kept(request: pytest.FixtureRequest) -> Kept:
+def kept() -> Kept:
     """What a benchmark keeps of its case, for the gate."""
     from attnbench.bench.gate.stored.pytest_run import Kept
 
-    return Kept(
-        device=request.config.getoption("--device"), wanted=request.config.pluginmanager.hasplugin("attnbench-gate")
-    )
+    return Kept()
 
 
 class Gate:
@@ -104,7 +102,7 @@ class Gate:
 
             made = record(
                 known["case"],
-                known["implementation"].name,
+                known["implementation"],
                 known["kept"],
                 _ending(report, call),
                 known["benchmark"],

@@ -1,57 +1,23 @@
-"""A pytest session's benchmarks as a run: what each test kept of its case, and what pytest-benchmark measured."""
+"""A pytest session's benchmarks as a run: the record that each test kept, and how the test ended."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from time import perf_counter
 from typing import Any
 
-import psutil
+import msgspec
 
-from attnbench.bench.records.schema import (
-    Agreement,
-    Conditions,
-    Environment,
-    Header,
-    Measurement,
-    Record,
-    Run,
-    Status,
-)
-from attnbench.bench.timing.conditions import Watch
+from attnbench.bench.records.schema import Environment, Header, Record, Run, Status
 from attnbench.impls.contract import Case
 
 SWEEP = "pytest"
-LEAST_WATCHED_S = 0.5
-"""Shorter than this, the machine's counters of CPU time are too coarse to say who took how much."""
 
 
 @dataclass
 class Kept:
-    """What a test knows of its own case beside pytest-benchmark; a test fills it in as it goes."""
+    """What a test knows of its own case: its record, once there is one."""
 
-    device: str
-    wanted: bool = False
-    agreement: Agreement | None = None
-    refused: Status = Status.UNSUPPORTED
-    clock: str = ""
-    cache: str = ""
-    threads: int = 0
-    peak_bytes: int | None = None
-    conditions: Conditions | None = None
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Watch what disturbs the machine while this lasts, where the session is kept or judged."""
-        if not self.wanted:
-            yield
-            return
-        start, own = perf_counter(), psutil.Process()
-        watch = Watch(self.device, lambda: [child.pid for child in own.children(recursive=True)])
-        yield
-        if perf_counter() - start >= LEAST_WATCHED_S:
-            self.conditions = watch.conditions()
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -63,44 +29,20 @@ class Ending:
 
 
 def record(case: Case, name: str, kept: Kept, ending: Ending, benchmark: Any) -> Record:
-    """The record of one test. Without ``benchmark.stats`` (disabled, skipped) it has no measurement."""
-    agreed = kept.agreement is not None and kept.agreement.ok
-    if ending.outcome == "failed" or not agreed:
-        status = _broken(kept, ending)
-        agreement = kept.agreement if status is Status.WRONG else None
-        reason = ending.reason or "the test made no comparison"
-        return Record(case=case, implementation=name, status=status, reason=reason, agreement=agreement)
-    measurement = _measurement(case, kept, benchmark) if ending.outcome == "passed" else None
-    return Record(
-        case=case,
-        implementation=name,
-        status=Status.PASSED,
-        agreement=kept.agreement,
-        measurement=measurement,
-        conditions=kept.conditions if measurement else None,
-        notes=(ending.reason,) if ending.reason else (),
-    )
+    """The record of one test.
 
-
-def _broken(kept: Kept, ending: Ending) -> Status:
-    if ending.outcome == "skipped":
-        return kept.refused
-    return Status.WRONG if kept.agreement is not None and not kept.agreement.ok else Status.ERROR
-
-
-def _measurement(case: Case, kept: Kept, benchmark: Any) -> Measurement | None:
-    stats = getattr(benchmark, "stats", None)
-    if stats is None or not stats.stats.data:
-        return None
-    return Measurement(
-        samples_ns=tuple(second * 1e9 for second in stats.stats.data),
-        calls=stats.iterations,
-        clock=kept.clock,
-        cache=kept.cache,
-        timed_region=case.direction,
-        threads=kept.threads,
-        peak_bytes=kept.peak_bytes,
-    )
+    A test that broke for another reason than its record's status is an ERROR, and one that
+    pytest-benchmark was not given times of (disabled, skipped) has no measurement.
+    """
+    found = kept.record
+    if found is None or (found.status is Status.PASSED and ending.outcome == "failed"):
+        status = Status.UNSUPPORTED if ending.outcome == "skipped" else Status.ERROR
+        return Record(
+            case=case, implementation=name, status=status, reason=ending.reason or "the test made no comparison"
+        )
+    if found.measurement is not None and getattr(benchmark, "stats", None) is None:
+        return msgspec.structs.replace(found, measurement=None, conditions=None)
+    return found
 
 
 def session_run(records: Sequence[Record], machine: Environment, command: str) -> Run:

@@ -22,9 +22,9 @@ def pytest_addoption(parser):
 """
 TESTS = """
 import pytest
-from types import SimpleNamespace
 
-from attnbench.bench.records.schema import Agreement
+from attnbench.bench.case_run import why_wrong
+from attnbench.bench.records.schema import Agreement, Measurement, Record, Status
 from attnbench.bench.timing.replay import VirtualClock
 from tests.bench.gate.stored_runs import CASES, comparison
 
@@ -33,7 +33,7 @@ SECONDS = {seconds}
 
 @pytest.fixture(params={names}, ids=str)
 def implementation(request):
-    return SimpleNamespace(name=request.param)
+    return request.param
 
 @pytest.fixture(params=CASES[:{cases}], ids=lambda case: case.id)
 def case(request):
@@ -42,9 +42,18 @@ def case(request):
 @pytest.mark.benchmark(timer=CLOCK)
 def test_attention(benchmark, implementation, case, kept):
     {first}
-    kept.agreement = Agreement(comparisons=(comparison({share}),))
-    kept.clock, kept.cache = "replayed", "warm"
-    assert kept.agreement.ok, "out differs"
+    agreement = Agreement(comparisons=(comparison({share}),))
+    if not agreement.ok:
+        kept.record = Record(
+            case=case, implementation=implementation, status=Status.WRONG, reason=why_wrong(agreement), agreement=agreement
+        )
+        pytest.fail(kept.record.reason)
+    times = Measurement(
+        samples_ns=tuple(s * 1e9 for s in SECONDS), calls=1, clock="replayed", cache="warm", timed_region=case.direction
+    )
+    kept.record = Record(
+        case=case, implementation=implementation, status=Status.PASSED, agreement=agreement, measurement=times
+    )
     benchmark.pedantic(CLOCK.replay, args=(iter(SECONDS),), rounds=len(SECONDS), iterations=1)
 """
 SECONDS = [0.001, 0.00101, 0.00099, 0.001, 0.001, 0.00102]
@@ -130,7 +139,7 @@ def test_nothing_in_common_is_no_pass(session, saved):
 def test_all_skipped_is_no_pass(session, saved):
     done = session("--bench-gate", saved, "--junitxml=j.xml", first="pytest.skip('no such feature')")
     assert done.ret == 1, "they passed before"
-    done.stdout.fnmatch_lines(["*no record that passed*", "*ending*was PASSED, is UNSUPPORTED (no such feature)*"])
+    done.stdout.fnmatch_lines(["*no record that passed*", "*status*was PASSED, is UNSUPPORTED (no such feature)*"])
     assert counts("j.xml")["failures"] == 2
 
 
@@ -165,7 +174,7 @@ def test_a_wrong_result_is_a_finding_beside_the_failed_test(session, saved):
 def test_a_broken_test_is_an_ending(session, saved):
     done = session("--bench-gate", saved, first="raise RuntimeError('no memory')")
     assert done.ret == 1
-    done.stdout.fnmatch_lines(["*REGRESSED*ending*is ERROR (RuntimeError: no memory)*"])
+    done.stdout.fnmatch_lines(["*REGRESSED*status*is ERROR (RuntimeError: no memory)*"])
 
 
 def test_an_accepted_finding_passes_and_is_shown(session, saved, pytester):
