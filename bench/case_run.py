@@ -218,6 +218,7 @@ class CaseRun:
             measurement=measurement,
             conditions=self.conditions if measurement is not None else None,
             notes=self._notes(name, measurement),
+            traceback=error.frames if isinstance(error, RemoteError) and status is Status.ERROR else (),
             wall_s=round(self.wall_s.get(name, 0.0), 6),
         )
 

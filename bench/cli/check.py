@@ -7,6 +7,7 @@ import click
 
 from attnbench.bench.agreement.families import FAMILIES, PROPERTY_NAMES
 from attnbench.bench.case_run import Settings
+from attnbench.bench.cli.declaring import declaring_options
 from attnbench.bench.cli.session import (
     common_options,
     exit_code,
@@ -18,6 +19,7 @@ from attnbench.bench.cli.session import (
 from attnbench.bench.cli.sweep_options import case_option, chosen_cases
 from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.schema import Record, as_json
+from attnbench.bench.registry.declarations import Options
 from attnbench.bench.run import run_sweep
 
 EXAMPLES = """\b
@@ -25,12 +27,14 @@ Examples:
   python -m bench check --impl my_kernel.py:attention
   python -m bench check --impl sdpa_flash --sweep quick --json result.jsonl
   python -m bench check --impl masked_fill --case b1-h4-kv2-s64-d32-causal-bf16 --seed 7
+  python -m bench check --impl my_kernel.py:attention --without gqa,backward,bf16
 """
 
 
 @click.command(epilog=EXAMPLES)
 @common_options
 @case_option
+@declaring_options
 @click.option("--families", metavar="A,B", help="Input families to run; all without it.")
 @click.option("--properties", metavar="A,B", help="Properties to try, 'none' for none; all without it.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the records there, one a line; - is stdout.")
@@ -40,6 +44,7 @@ def command(
     seed: int,
     timeout_s: float | None,
     case_ids: tuple[str, ...],
+    options: Options,
     families: str | None,
     properties: str | None,
     json_file: str | None,
@@ -56,14 +61,14 @@ def command(
     )
     records: list[Record] = []
     with (
-        session(names, device, sweep, timeout_s) as here,
+        session(names, device, sweep, timeout_s, options) as here,
         progress(len(sweep.cases) * len(here.names), "checking") as step,
     ):
         for record in run_sweep(sweep.cases, here.names, here.pool, settings, keep=records.append):
             step(record)
     if json_file:
         _write(json_file, records)
-    for line in (*reported_lines(records), *verdict_lines(records, device)):
+    for line in (*reported_lines(records), *verdict_lines(records, device, options)):
         click.echo(line, err=json_file == "-")
     raise SystemExit(exit_code(records))
 

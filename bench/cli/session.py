@@ -15,9 +15,11 @@ from attnbench.bench.cli.sweep_options import sweep_options
 from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.environment import environment
 from attnbench.bench.records.schema import Environment, Header, Peaks, Record, Status
+from attnbench.bench.registry.declarations import NO_OPTIONS, Options
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.answers import Description, Unusable
 from attnbench.bench.workers.process import Pool, Worker, pool
+from attnbench.bench.workers.setting import Setting
 from attnbench.bench.workers.status import WorkerFailure
 from attnbench.impls.contract import ANY_DEVICE
 
@@ -88,7 +90,9 @@ class Session:
 
 
 @contextmanager
-def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | None) -> Iterator[Session]:
+def session(
+    names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | None, options: Options = NO_OPTIONS
+) -> Iterator[Session]:
     """Find the implementations and start the oracle's worker.
 
     Without names these are the sweep's own, or all, as far as they run on `device`.
@@ -97,7 +101,8 @@ def session(names: Sequence[str], device: str, sweep: Sweep, timeout_s: float | 
     """
     refuse_device(device)
     refuse_timeout(timeout_s)
-    with pool(device, timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S) as workers:
+    limit_s = timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S
+    with pool(device, limit_s, Setting(options=options)) as workers:
         found = described(workers.oracle, tuple(dict.fromkeys(names or sweep.implementations)))
         here = environment_of(workers)
         chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
@@ -171,9 +176,9 @@ def exit_code(records: Sequence[Record]) -> int:
     return 0 if any(record.status is Status.PASSED for record in records) else EXIT_NOTHING
 
 
-def repeat_command(record: Record, device: str) -> str:
+def repeat_command(record: Record, device: str, options: Options = NO_OPTIONS) -> str:
     """The command that repeats the check of one record alone."""
-    words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed)]
+    words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed), *options.words]
     return join(["python", "-m", "bench", "check", *words, *(["--device", device] if device != "cpu" else [])])
 
 
@@ -197,25 +202,44 @@ def reported_lines(records: Sequence[Record]) -> Iterator[str]:
         yield f"note: {line}, on {count} case{'' if count == 1 else 's'}"
 
 
-def verdict_lines(records: Sequence[Record], device: str) -> Iterator[str]:
+def verdict_lines(records: Sequence[Record], device: str, options: Options = NO_OPTIONS) -> Iterator[str]:
     """What is wrong, each with the command that repeats it; then one line that sums up."""
     wrong = [record for record in records if record.status.is_failure]
-    for record in wrong:
-        yield f"{record.status} {record.implementation} on {record.case.id}"
-        yield f"  {record.reason}"
-        yield f"  repeat: {repeat_command(record, device)}"
+    for alike in _alike(wrong):
+        yield from _told_once(alike, device, options)
     refusals: dict[str, int] = {}
     for record in records:
         if record.status.is_refusal:
             line = f"{record.implementation} can't: {record.reason}"
             refusals[line] = refusals.get(line, 0) + 1
     passed = sum(record.status is Status.PASSED for record in records)
+    broke = sum(record.status.is_failure and record.status is not Status.WRONG for record in records)
     refused = len(records) - passed - len(wrong)
     if not passed and not wrong:
         yield f"nothing was checked: {refused} refused"
         yield from (f"  {line}" for line in refusals)
         return
     yield from (f"{line} ({count} case{'' if count == 1 else 's'})" for line, count in refusals.items())
-    yield f"{passed} agree, {len(wrong)} disagree or broke, {refused} can't be done" + (
+    yield f"{passed} agree, {len(wrong) - broke} disagree, {broke} broke, {refused} can't be done" + (
         "" if wrong else " - every result is within the oracle's budget"
     )
+
+
+def _alike(records: Sequence[Record]) -> list[list[Record]]:
+    """Records in groups that went wrong in one and the same way."""
+    groups: dict[tuple[str, str, str, tuple[str, ...]], list[Record]] = {}
+    for record in records:
+        key = (record.implementation, record.status, record.reason, record.traceback)
+        groups.setdefault(key, []).append(record)
+    return list(groups.values())
+
+
+def _told_once(alike: Sequence[Record], device: str, options: Options) -> Iterator[str]:
+    """The first of some records that went wrong alike, and the cases of the others."""
+    first, *others = alike
+    yield f"{first.status} {first.implementation} on {first.case.id}"
+    yield f"  {first.reason}"
+    yield from (f"    at {frame}" for frame in first.traceback)
+    if others:
+        yield f"  the same on {', '.join(record.case.id for record in others)}"
+    yield f"  repeat: {repeat_command(first, device, options)}"

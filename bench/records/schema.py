@@ -232,7 +232,10 @@ class Peaks(Kept, frozen=True, kw_only=True):
 
 
 class Record(Kept, frozen=True, kw_only=True):
-    """What became of one case with one implementation; a status whose fields don't fit is refused."""
+    """What became of one case with one implementation; a status whose fields don't fit is refused.
+
+    `traceback` says where in the implementation's own files an error arose, outermost first.
+    """
 
     case: Case
     implementation: str
@@ -243,6 +246,7 @@ class Record(Kept, frozen=True, kw_only=True):
     measurement: Measurement | None = None
     conditions: Conditions | None = None
     notes: tuple[str, ...] = ()
+    traceback: tuple[str, ...] = ()
     wall_s: float = 0.0
 
     def __post_init__(self) -> None:

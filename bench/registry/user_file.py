@@ -3,40 +3,75 @@
 The function is plain: ``f(q, k, v, *, causal=False, scale=None, ...) -> out`` or
 ``(out, lse)``, so that nobody imports this project to test a kernel. Keyword
 parameters that it declares are the features that it supports; a case that needs
-another one is refused.
+another one is refused. What its signature can't say, attributes do: see `declarations`.
 """
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attnbench.bench.registry.checkout import active_checkout
+from attnbench.bench.registry.declarations import declaration_of
 from attnbench.bench.registry.loading import UserFileError, load_module
-from attnbench.impls.contract import ANY_DEVICE, Call, Case, Causal, Full, Implementation, Inputs, Outputs, Window
+from attnbench.impls.contract import Call, Causal, Implementation, Inputs, Outputs, Window
 from attnbench.impls.contract.tensors import visible
 
 ALWAYS = frozenset({"gqa", "q_len != kv_len", "v_head_dim", "strided", "backward"})
 """What positional q, k and v alone express; a kernel that can't do it is wrong or raises, not unsupported."""
 
-PARAMETERS: dict[str, frozenset[str]] = {
-    "causal": frozenset({"causal"}),
-    "is_causal": frozenset({"causal"}),
-    "scale": frozenset({"scale"}),
-    "softmax_scale": frozenset({"scale"}),
-    "window": frozenset({"window", "causal"}),
-    "mask": frozenset({"causal", "window", "prefix", "blocks", "padded", "packed"}),
-    "softcap": frozenset({"softcap"}),
-    "bias": frozenset({"additive"}),
-    "alibi_slopes": frozenset({"alibi"}),
-    "sinks": frozenset({"sinks"}),
-    "key_lengths": frozenset({"padded"}),
-    "cache_lengths": frozenset({"cache"}),
-    "block_table": frozenset({"paged"}),
-    "cu_seqlens_q": frozenset({"packed"}),
-    "cu_seqlens_k": frozenset(),
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a keyword parameter stands for, and the value it is given."""
+
+    features: frozenset[str]
+    value: Callable[[Inputs], Any]
+
+
+def _parameter(value: Callable[[Inputs], Any], *features: str) -> Parameter:
+    return Parameter(frozenset(features), value)
+
+
+def _lengths(inputs: Inputs, *layouts: str) -> Any:
+    return inputs.kv_lengths if inputs.case.layout.feature in layouts else None
+
+
+def _mask(inputs: Inputs) -> Any:
+    """What each query sees, bool ``[B or 1, 1, M, N]``; None where nothing but lengths hides a key."""
+    plain = not inputs.case.features & PARAMETERS["mask"].features
+    return None if plain else visible(inputs.case, inputs.q.device)
+
+
+def _window(inputs: Inputs) -> tuple[int, int]:
+    """flash-attn's ``window_size``: keys before and after the position, -1 for no bound."""
+    match inputs.case.mask:
+        case Window(left, right):
+            return (-1 if left is None else left, -1 if right is None else right)
+        case Causal():
+            return (-1, 0)
+    return (-1, -1)
+
+
+PARAMETERS: dict[str, Parameter] = {
+    "causal": _parameter(lambda inputs: isinstance(inputs.case.mask, Causal), "causal"),
+    "is_causal": _parameter(lambda inputs: isinstance(inputs.case.mask, Causal), "causal"),
+    "scale": _parameter(lambda inputs: inputs.case.score_scale, "scale"),
+    "softmax_scale": _parameter(lambda inputs: inputs.case.score_scale, "scale"),
+    "window": _parameter(_window, "window", "causal"),
+    "mask": _parameter(_mask, "causal", "window", "prefix", "blocks", "padded", "packed"),
+    "softcap": _parameter(lambda inputs: inputs.case.softcap, "softcap"),
+    "bias": _parameter(lambda inputs: inputs.bias, "additive"),
+    "alibi_slopes": _parameter(lambda inputs: inputs.alibi_slopes, "alibi"),
+    "sinks": _parameter(lambda inputs: inputs.sinks, "sinks"),
+    "key_lengths": _parameter(lambda inputs: _lengths(inputs, "padded"), "padded"),
+    "cache_lengths": _parameter(lambda inputs: _lengths(inputs, "cache", "paged"), "cache"),
+    "block_table": _parameter(lambda inputs: inputs.block_table, "paged"),
+    "cu_seqlens_q": _parameter(lambda inputs: inputs.cu_seqlens_q, "packed"),
+    "cu_seqlens_k": _parameter(lambda inputs: inputs.cu_seqlens_k),
 }
-"""Keyword parameters that are understood, and the features that each stands for."""
+"""Keyword parameters that are understood: the features that each stands for, and what it is given."""
 
 
 def load_user_file(name: str) -> Implementation:
@@ -61,15 +96,16 @@ def load_user_file(name: str) -> Implementation:
 
 
 def wrap(name: str, function: Callable[..., Any]) -> Implementation:
-    """`function` as an implementation; its keyword parameters say what it supports."""
-    declared = _keywords(function)
-    features = ALWAYS.union(*(PARAMETERS[parameter] for parameter in declared if parameter in PARAMETERS))
+    """`function` as an implementation; its keyword parameters and attributes say what it supports."""
+    keywords = _keywords(function)
+    assumed = ALWAYS.union(*(PARAMETERS[parameter].features for parameter in keywords))
+    declared = declaration_of(function, name, assumed)
 
     def prepare(inputs: Inputs) -> Call:
-        keywords = _arguments(inputs, declared)
+        given = {parameter: PARAMETERS[parameter].value(inputs) for parameter in keywords}
 
         def call() -> Outputs:
-            result = function(inputs.q, inputs.k, inputs.v, **keywords)
+            result = function(inputs.q, inputs.k, inputs.v, **given)
             return Outputs(*result) if isinstance(result, tuple) else Outputs(result)
 
         return call
@@ -78,13 +114,15 @@ def wrap(name: str, function: Callable[..., Any]) -> Implementation:
         name=name,
         summary=(inspect.getdoc(function) or "a user's own function").splitlines()[0],
         prepare=prepare,
-        features=features,
-        devices=ANY_DEVICE,  # its author knows where it runs
+        features=declared.features,
+        devices=declared.devices,
+        dtypes=declared.dtypes,
+        refusals=declared.refusals,
     )
 
 
-def _keywords(function: Callable[..., Any]) -> frozenset[str]:
-    """Names of the parameters after q, k and v."""
+def _keywords(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the parameters after q, k and v that are understood; the others keep their defaults."""
     parameters = list(inspect.signature(function).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     first = {p.name for p in positional[:3]}
@@ -97,41 +135,4 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str]:
         raise UserFileError(
             f"{getattr(function, '__name__', function)} {what}; understood are {', '.join(PARAMETERS)}"
         )
-    return frozenset(p.name for p in parameters if p.name not in first)
-
-
-def _arguments(inputs: Inputs, declared: frozenset[str]) -> dict[str, Any]:
-    """The keyword arguments that `inputs` gives to a function that declares these parameters."""
-    case = inputs.case
-    values = {
-        "causal": isinstance(case.mask, Causal),
-        "is_causal": isinstance(case.mask, Causal),
-        "scale": case.score_scale,
-        "softmax_scale": case.score_scale,
-        "window": _window(case),
-        "softcap": case.softcap,
-        "bias": inputs.bias,
-        "alibi_slopes": inputs.alibi_slopes,
-        "sinks": inputs.sinks,
-        "key_lengths": inputs.kv_lengths if case.layout.feature == "padded" else None,
-        "cache_lengths": inputs.kv_lengths if case.layout.feature in ("cache", "paged") else None,
-        "block_table": inputs.block_table,
-        "cu_seqlens_q": inputs.cu_seqlens_q,
-        "cu_seqlens_k": inputs.cu_seqlens_k,
-    }
-    if "mask" in declared:
-        plain = not case.features & PARAMETERS["mask"]
-        values["mask"] = None if plain else visible(case, inputs.q.device)
-    return {name: value for name, value in values.items() if name in declared}
-
-
-def _window(case: Case) -> tuple[int, int]:
-    """flash-attn's ``window_size``: keys before and after the position, -1 for no bound."""
-    match case.mask:
-        case Window(left, right):
-            return (-1 if left is None else left, -1 if right is None else right)
-        case Causal():
-            return (-1, 0)
-        case Full():
-            return (-1, -1)
-    return (-1, -1)
+    return tuple(p.name for p in parameters if p.name not in first and p.name in PARAMETERS)

@@ -132,15 +132,15 @@ class Pool:
 
     ORACLE = ""
 
-    def __init__(self, device: str, folder: Path, timeout_s: float) -> None:
-        self.device, self.folder, self.timeout_s = device, folder, timeout_s
+    def __init__(self, device: str, folder: Path, timeout_s: float, setting: Setting = PLAIN) -> None:
+        self.device, self.folder, self.timeout_s, self.setting = device, folder, timeout_s, setting
         self.uuid = ""  # of the GPU, once a worker has told it
         self._workers: dict[str, Worker] = {}
 
     def worker(self, name: str) -> Worker:
         """The worker of an implementation, made when first asked for."""
         if name not in self._workers:
-            self._workers[name] = Worker(name, self.device, self.folder, self.timeout_s)
+            self._workers[name] = Worker(name, self.device, self.folder, self.timeout_s, self.setting)
         return self._workers[name]
 
     def fresh(self, name: str, setting: Setting) -> Worker:
@@ -168,12 +168,15 @@ class Pool:
 
 
 @contextmanager
-def pool(device: str, timeout_s: float) -> Iterator[Pool]:
-    """A pool whose workers and scratch files are gone afterwards, also when this process is killed."""
+def pool(device: str, timeout_s: float, setting: Setting = PLAIN) -> Iterator[Pool]:
+    """A pool whose workers and scratch files are gone afterwards, also when this process is killed.
+
+    `setting` is that of the workers that are asked for by name.
+    """
     with scratch() as folder:
         start_server()
         (folder / SERVER_FOLDER).write_text(get_temp_dir(), encoding="utf-8")
-        workers = Pool(device, folder, timeout_s)
+        workers = Pool(device, folder, timeout_s, setting)
         try:
             yield workers
         finally:

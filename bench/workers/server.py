@@ -19,7 +19,7 @@ from attnbench.bench.timing.device import Device
 from attnbench.bench.timing.pinning import MainThread, let_free, pinned, why_not
 from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
 from attnbench.bench.workers.setting import PLAIN, Setting
-from attnbench.bench.workers.status import MissingPackage, RemoteError, status_of
+from attnbench.bench.workers.status import MissingPackage, RemoteError, own_frames, status_of
 
 MEMORY_SHARE = 0.9
 PR_SET_PDEATHSIG = 1
@@ -255,7 +255,7 @@ def _answer(method: Callable[..., object], arguments: tuple[Any, ...]) -> object
     try:
         return method(*arguments)
     except BaseException as error:  # noqa: BLE001 - a stranger's kernel may raise anything; status_of tells it
-        return RemoteError(*status_of(error))
+        return RemoteError(*status_of(error), own_frames(error))
 
 
 def _settle(log: Path) -> None:
@@ -266,6 +266,9 @@ def _settle(log: Path) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    sys.argv[:] = [
+        "attnbench-worker"
+    ]  # a package may parse it (absl does), and the command's is none of its business
     faulthandler.enable()
 
 

@@ -4,14 +4,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnbench.bench.registry.declarations import NO_OPTIONS, Options, use_options
+
 
 @dataclass(frozen=True)
 class Setting:
     """How a worker's process is set up before it does anything.
 
     `cpus` it is pinned to (none: wherever the system puts it), `threads` torch may use
-    (0: torch's own choice), variables set in its environment, and the `tree` (called
-    `revision`) whose implementations it runs instead of this checkout's.
+    (0: torch's own choice), variables set in its environment, the `tree` (called
+    `revision`) whose implementations it runs instead of this checkout's, and what the
+    `options` of the command say of a user's functions.
     """
 
     cpus: tuple[int, ...] = ()
@@ -19,10 +22,12 @@ class Setting:
     variables: tuple[tuple[str, str], ...] = ()
     tree: Path | None = None
     revision: str = ""
+    options: Options = NO_OPTIONS
 
     def take(self) -> None:
         """Set this process up."""
         os.environ.update(self.variables)
+        use_options(self.options)
         if self.cpus and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, self.cpus)
         if self.threads:

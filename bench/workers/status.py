@@ -1,5 +1,10 @@
 """The one place that turns an exception into the status of a record."""
 
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from traceback import FrameSummary, extract_tb
+
 from attnbench.bench.records.schema import Status
 from attnbench.impls.contract import Refusal
 
@@ -9,11 +14,11 @@ class WorkerFailure(Exception):
 
 
 class RemoteError(WorkerFailure):
-    """What went wrong in a worker, already told as a status and a reason."""
+    """What went wrong in a worker, already told as a status and a reason; `frames` as :func:`own_frames` gives."""
 
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(status, reason)  # both, since pickle makes the error anew from its arguments
-        self.status, self.reason = status, reason
+    def __init__(self, status: Status, reason: str, frames: tuple[str, ...] = ()) -> None:
+        super().__init__(status, reason, frames)  # all, since pickle makes the error anew from its arguments
+        self.status, self.reason, self.frames = status, reason, frames
 
     def __str__(self) -> str:
         return self.reason
@@ -69,3 +74,41 @@ def _speaks_of_memory(error: BaseException) -> bool:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:500] or "no message"
+
+
+MOST_FRAMES = 12
+HARNESS = tuple(Path(__file__).resolve().parents[2] / room for room in ("bench", "impls/contract"))
+INSTALLED = tuple(
+    Path(path).resolve()
+    for name, path in sysconfig.get_paths().items()
+    if name in ("stdlib", "platstdlib", "purelib")
+)
+
+
+def own_frames(error: BaseException) -> tuple[str, ...]:
+    """Where in the implementation's own files `error` arose, outermost first: ``FILE:LINE in FUNCTION: SOURCE``.
+
+    Frames of this harness, of Python and of installed packages are left out; where no other is left,
+    the innermost of a package's stand for them. What caused the error comes after it.
+    """
+    frames = [frame for frame in _frames(error) if not _within(frame, HARNESS)]
+    own = [frame for frame in frames if not _within(frame, INSTALLED)] or frames[-2:]
+    return tuple(f"{frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in own[-MOST_FRAMES:])
+
+
+def _frames(error: BaseException) -> Iterator[FrameSummary]:
+    """Frames of the error, then those of what caused it, each once."""
+    seen: set[tuple[str, int | None]] = set()
+    link: BaseException | None = error
+    while link is not None:
+        for frame in extract_tb(link.__traceback__):
+            if (frame.filename, frame.lineno) not in seen:
+                seen.add((frame.filename, frame.lineno))
+                yield frame
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _within(frame: FrameSummary, folders: tuple[Path, ...]) -> bool:
+    """Whether the frame's file lies in one of the folders, or is none (``<frozen importlib>``)."""
+    path = Path(frame.filename)
+    return not path.is_absolute() or any(path.resolve().is_relative_to(folder) for folder in folders)

@@ -107,8 +107,9 @@ class Implementation:
     anew whenever something around a call changes (the default dtype): that is then left alone.
     `budget_factor` above 1 marks an approximation that its authors declare: its errors are
     judged against that many budgets. `tuned` tells which configurations a tuner chose in this
-    process. `remark` says what a reader of a record must know, such as which conversions were
-    timed. `broken` is the reason why the file that should hold it could not be read.
+    process. `refusals` are exceptions by which its own code says that it can't do a case.
+    `remark` says what a reader of a record must know, such as which conversions were timed. `broken` is the
+    reason why the file that should hold it could not be read.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Implementation:
     compiled: bool = False
     tuned: Callable[[], Mapping[str, str]] | None = None
     budget_factor: float = 1.0
+    refusals: tuple[type[BaseException], ...] = ()
     remark: str = ""
     broken: str = ""
 
@@ -152,9 +154,12 @@ class Implementation:
 
     @contextmanager
     def bound(self, inputs: Inputs) -> Iterator[Call]:
-        """The prepared call, to be called while this context is open."""
-        with self.context():
-            yield self.prepare(inputs)
+        """The prepared call, to be called while this context is open; raises Refusal for one of its `refusals`."""
+        try:
+            with self.context():
+                yield self.prepare(inputs)
+        except self.refusals as error:
+            raise Refusal(" ".join(str(error).split()) or f"it raises {type(error).__name__}") from error
 
     def run(self, inputs: Inputs) -> Outputs:
         """Prepare and call once."""
