@@ -1,11 +1,14 @@
 """What the docs say of the tree is true: files that they name exist, legends and lists are complete."""
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
+from attnbench.bench.__main__ import main
 from attnbench.bench.sweeps import sweep_names
 from attnbench.impls.contract import parse_case
 from attnbench.impls.contract.case import ID_LEGEND
@@ -60,3 +63,28 @@ def test_the_page_on_sweeps_has_the_legend_and_every_sweep():
         assert f"| `{part}` | {meaning} |" in text
     for name in sweep_names():
         assert f"`{name}`" in text
+
+
+CODE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^(?:\$ |TRITON_INTERPRET=1 )?(?:python -m bench|attnbench) (.*)$", re.MULTILINE)
+
+
+def commands():
+    """Every command line of this project in a console block of README and docs, without its comment."""
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in CODE.findall(page.read_text()):
+            yield from (pytest.param(line, id=f"{page.name}: {line}") for line in COMMAND.findall(block))
+
+
+@pytest.mark.parametrize("line", list(commands()))
+def test_every_command_of_the_docs_has_a_name_and_options_that_exist(line):
+    name, *words = shlex.split(line, comments=True)
+    words = [word for word in words if word not in ("…", ">", "2>/dev/null") and "docs/" not in word]
+    group, known = main, name
+    while isinstance(group, click.Group):
+        command = group.get_command(click.Context(group), known)
+        assert command is not None, known
+        if isinstance(command, click.Group):
+            known, words = words[0], words[1:]
+        group = command
+    command.make_context(known, words)
