@@ -1,10 +1,10 @@
-"""The registry is the list of files in this folder.
+"""The registry is the list of files in ``impls/``.
 
 A file exports one ``IMPL``, or ``IMPLS`` for the variants of one backend, and
 imports its backend only while it prepares a case. Folders named in
-``ATTNBENCH_IMPLS`` (several with the system's path separator between) are looked
-into as well. A file that fails to import is a reason, not a crash: it stands in
-the list, by its own name, as an implementation that is unavailable.
+``ATTNBENCH_IMPLS`` (separated as in ``PATH``) are searched as well. A file that
+fails to import does not end the command: it is listed, by its own name, as an
+implementation that is unavailable, with the reason.
 """
 
 import difflib
@@ -36,9 +36,9 @@ class UnknownImplementation(ValueError):
 
 
 def files() -> list[Path]:
-    """The files of implementations: this folder's, sorted, then those of the extra folders.
+    """The files of implementations: those of ``impls/``, sorted, then those of the extra folders.
 
-    Where this process took another tree, they are the tree's alone: an extra folder would be the same on both sides.
+    Where this process uses another checkout, only that one's: an extra folder would be the same on both sides.
     """
     named = "" if active_checkout() else os.environ.get(EXTRA_FOLDERS, "")
     found: list[Path] = []
@@ -60,7 +60,7 @@ def catalogue() -> dict[str, Implementation]:
 
 
 def _exported(path: Path) -> tuple[Implementation, ...]:
-    """What a file exports; one that stands for the file, with the reason, where it does not import."""
+    """What a file exports; one unavailable implementation with the reason where the file does not import."""
     try:
         module = _module(path)
     except (ImportError, SyntaxError, UserFileError) as error:
