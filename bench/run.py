@@ -44,10 +44,16 @@ def run_sweep(
     done: Sequence[Record] = (),
     keep: Callable[[Record], None],
     spent: PhaseTimes | None = None,
+    over: Callable[[], bool] = lambda: False,
 ) -> Iterator[Record]:
-    """Run every case that `done` lacks; each record is given to `keep` before it is yielded."""
+    """Run every case that `done` lacks; each record is given to `keep` before it is yielded.
+
+    No case is begun when `over` is true.
+    """
     finished = {record.key for record in done}
     for case in cases:
+        if over():
+            return
         left = [name for name in names if (case.id, name) not in finished]
         for record in run_case(case, left, pool, settings, spent) if left else ():
             keep(record)

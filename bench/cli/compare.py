@@ -73,7 +73,9 @@ COMMAND = ("python", "-m", "bench", "compare")
 @click.option(
     "--timeout", "timeout_s", type=float, help="Seconds a step of a case may take. [default: the sweep's, or 120]"
 )
-@click.option("--time-budget", metavar="10m", help="End by then; what is open stays UNDECIDED.")
+@click.option(
+    "--time-budget", metavar="10m", help="End by then, checks included; what is open or left out is UNDECIDED."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -229,16 +231,17 @@ def _compare(
             for damage in kept.damaged:
                 click.echo(f"skipped a damaged line: {damage}", err=True)
             settings = Settings(seed=seed, families=tuple(FAMILIES), peaks=Peaking(pool, here, sweep))
+
+            def over() -> bool:
+                return bool(stop) or perf_counter() >= until_s
+
             with progress(2 * len(sweep.cases), "checking") as told:
-                pairs = check(sweep.cases, sides, pool, settings, told)
-            bench = TrialSettings(pool, seed)
-            measured = side_by_side(
-                sweep.cases, pairs, sides, bench, kept, lambda: bool(stop) or perf_counter() >= until_s
-            )
+                pairs = check(sweep.cases, sides, pool, settings, told, over)
+            measured = side_by_side(sweep.cases, pairs, sides, TrialSettings(pool, seed), kept, over)
             with bar(None, "trials", _line) as took:
                 for trial in measured.measure():
                     took(trial, f"{trial.case} {trial.phase}")
-            judged = judge(sides, pairs, measured)
+            judged = judge(sides, sweep.cases, pairs, measured)
     except StoreError as error:
         raise UsageError(str(error)) from error
     return msgspec.structs.replace(judged, command=header.command), tuple(measured.trials()), bool(stop)

@@ -44,7 +44,9 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run in --out.")
 @click.option("--reference", metavar="NAME", help="The implementation that speed-ups are against.")
 @click.option(
-    "--time-budget", metavar="10m", help="Time in all; what is left goes to wide intervals and close contests."
+    "--time-budget",
+    metavar="10m",
+    help="Time in all: cases not begun by then are left out; time that is left goes to wide intervals and close ties.",
 )
 @click.option(
     "--interval", default=1.0, show_default=True, help="Half-width of the 95% interval to reach, in percent."
@@ -87,10 +89,22 @@ def command(
             raise UsageError(f"--reference {reference!r} is not in this run: there are {', '.join(here.names)}")
         interrupted = _run(here, sweep, folder, settings, spent, resume=resume, until_s=until_s)
     run = read_run(folder)
+    if until_s is not None and run.missing and not interrupted:
+        _say_what_was_left_out(run, folder)
     for damage in run.damaged:
         click.echo(f"skipped a damaged line of {folder}: {damage}", err=True)
     _show(run, folder, reference, spent)
     raise SystemExit(EXIT_INTERRUPTED if interrupted else exit_code(run.records))
+
+
+def _say_what_was_left_out(run: Run, folder: Path) -> None:
+    """Which cases the time budget did not reach, on stderr."""
+    cases = list(dict.fromkeys(case for case, _ in run.missing))
+    click.echo(
+        f"the time budget was spent: {len(cases)} of {len(run.header.cases)} cases were left out "
+        f"({', '.join(cases[:3])}{', …' if len(cases) > 3 else ''}); go on with --out {folder} --resume",
+        err=True,
+    )
 
 
 def _load_reports() -> None:
@@ -126,6 +140,7 @@ def _run(
                     done=writer.done,
                     keep=writer.append,
                     spent=spent,
+                    over=lambda: until_s is not None and perf_counter() >= until_s,
                 ):
                     step(record)
                     if stop:

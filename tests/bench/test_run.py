@@ -145,8 +145,9 @@ def test_ctrl_c_finishes_the_record_in_hand_and_reports(sweep, tmp_path):
 def test_a_time_budget_narrows_what_needs_it_and_keeps_one_record_each(bench, sweep, tmp_path):
     out = tmp_path / "budgeted"
     names = ["--impl", "masked_fill", "--impl", "sdpa_flash"]
-    options = ["--budget", "0.01", "--interval", "0.01", "--time-budget", "12s", "--out", out]
-    done = bench("run", "--sweep", sweep, *names, *options)
+    options = ["--sweep", sweep, *names, "--budget", "0.01", "--interval", "0.01", "--out", out]
+    assert bench("run", *options).returncode == 0
+    done = bench("run", *options, "--resume", "--time-budget", "20s")
     assert done.returncode == 0, done.stderr
     assert "refining the widest intervals" in done.stderr
     lines = (out / "run.jsonl").read_bytes().splitlines()
@@ -157,6 +158,17 @@ def test_a_time_budget_narrows_what_needs_it_and_keeps_one_record_each(bench, sw
         key = line["implementation"], line["case"]["q_len"], line["case"].get("dtype", "fp32")
         samples = line["measurement"]["samples_ns"]
         assert samples[: len(first.setdefault(key, samples))] == first[key], "earlier samples are kept, in order"
+
+
+def test_a_time_budget_bounds_the_checks_too_and_says_what_was_left_out(bench, sweep, tmp_path):
+    out = tmp_path / "spent"
+    options = ["--sweep", sweep, "--impl", "masked_fill", "--budget", "0.01", "--out", out]
+    done = bench("run", *options, "--time-budget", "0.001")
+    assert done.returncode == 3
+    assert f"4 of 4 cases were left out ({read_run(out).header.cases[0]}, " in done.stderr
+    assert f"go on with --out {out} --resume" in done.stderr
+    assert bench("run", *options, "--resume").returncode == 0
+    assert len(read_run(out).records) == 4
 
 
 @pytest.mark.parametrize("text", ["soon", "-3", "10 years"])

@@ -13,7 +13,7 @@ from attnbench.bench.gate.paired.trial import TrialSettings, TrialSide, own_path
 from attnbench.bench.gate.status_changes import ending
 from attnbench.bench.records.schema import Record, Status
 from attnbench.bench.records.trial import Side
-from attnbench.bench.records.verdict import ABSENT, Finding, Judgement, Verdict, worst_first
+from attnbench.bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
 from attnbench.bench.run import run_case
 from attnbench.bench.timing.rounds import Effort
 from attnbench.bench.workers.process import Pool
@@ -48,12 +48,22 @@ Pairs = dict[str, tuple[Record, Record]]
 
 
 def check(
-    cases: Sequence[Case], sides: Sides, pool: Pool, settings: Settings, told: Callable[[Record], None]
+    cases: Sequence[Case],
+    sides: Sides,
+    pool: Pool,
+    settings: Settings,
+    told: Callable[[Record], None],
+    over: Callable[[], bool] = lambda: False,
 ) -> Pairs:
-    """Compare both sides with the oracle on every case, and measure the memory of a call; nothing wrong is timed."""
+    """Compare both sides with the reference on every case, and measure the memory of a call; nothing wrong is timed.
+
+    Cases that are left when `over` is true are left out.
+    """
     settings = replace(settings, effort=ONE_SAMPLE, remeasure=0)
     found: Pairs = {}
     for case in cases:
+        if over():
+            break
         records = {}
         for record in run_case(case, (sides.a.label, sides.b.label), pool, settings):
             told(record)
@@ -75,17 +85,18 @@ def side_by_side(
     over: Callable[[], bool],
 ) -> SideBySide:
     """The trials that are due: of the cases that both sides passed and that may be timed."""
-    due = [case for case in cases if all(record.measurement is not None for record in pairs[case.id])]
+    checked = [case for case in cases if case.id in pairs]
+    due = [case for case in checked if all(record.measurement is not None for record in pairs[case.id])]
     return SideBySide(
         due, lambda case, number, phase: trial(case, sides.a, sides.b, bench, number, phase), keeping, over=over
     )
 
 
-def judge(sides: Sides, pairs: Pairs, measured: SideBySide) -> Judgement:
-    """Every finding, and what a reader must know beside them."""
+def judge(sides: Sides, cases: Sequence[Case], pairs: Pairs, measured: SideBySide) -> Judgement:
+    """Every finding, and what a reader must know beside them; a case that was left out is UNDECIDED."""
     findings = [
         msgspec.structs.replace(one, repeat=join([*sides.words, "--case", one.case]))
-        for one in (*measured.findings(sides.name, sides.b), *_beside(pairs))
+        for one in (*measured.findings(sides.name, sides.b), *_beside(pairs), *_left_out(sides.name, cases, pairs))
     ]
     notes = (*sides.notes, *_notes(measured, pairs))
     return Judgement(
@@ -104,6 +115,16 @@ def _beside(pairs: Pairs) -> Iterator[Finding]:
             yield from (*accuracy(now, before), *memory(now, before))
         else:
             yield from ending(now, before)
+
+
+def _left_out(name: str, cases: Sequence[Case], pairs: Pairs) -> Iterator[Finding]:
+    """Cases that nothing is known of, because the time was up."""
+    reason = "left out: the time was up before it was checked; give more time, or --resume"
+    for case in cases:
+        if case.id not in pairs:
+            yield Finding(
+                case=case.id, implementation=name, about=About.TIME, verdict=Verdict.UNDECIDED, reason=reason
+            )
 
 
 def _nothing(findings: Sequence[Finding], pairs: Pairs) -> str:

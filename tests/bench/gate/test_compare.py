@@ -135,7 +135,9 @@ def test_a_spent_budget_is_undecided_and_resumed(kernels):
     name = f"{kernels}/kernels.py:plain"
     done, judged = compare(name, name, "--case", CASE, "--time-budget", "0.001", folder=kernels)
     assert done.returncode == 4, done.stderr
-    assert judged["findings"][0]["verdict"] == "UNDECIDED"
+    (finding,) = judged["findings"]
+    assert finding["verdict"] == "UNDECIDED"
+    assert "left out: the time was up before it was checked" in finding["reason"]
     done, judged = compare(name, name, "--case", CASE, "--resume", folder=kernels)
     assert done.returncode == 0, done.stderr
 
