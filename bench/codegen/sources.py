@@ -48,6 +48,7 @@ def _project_recipes(
 def from_build(group: str, target: str, build: Any) -> Recipe:
     """A recipe of a ``Build`` as `impls.triton_kernels.build` describes it."""
     mask = "causal" if build.causal else "full"
+    tiles = build.name.rpartition("-w")[0].rpartition("-")[2]  # from the name, which every revision writes alike
     return Recipe(
         group=group,
         config=f"{build.phase}-d{build.head_dim}-{mask}-{build.dtype}",
@@ -58,7 +59,7 @@ def from_build(group: str, target: str, build: Any) -> Recipe:
         constants=dict(build.constants),
         attributes=dict(build.attributes),
         options={"num_warps": build.num_warps, "num_stages": build.num_stages},
-        note=f"{build.tile_q}x{build.tile_k}, {build.num_warps} warps, {build.num_stages} stages",
+        note=f"{tiles}, {build.num_warps} warps, {build.num_stages} stages",
     )
 
 

@@ -4,11 +4,12 @@ import multiprocessing
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+import attnbench
 from attnbench.bench.codegen.binary import ToolError
 from attnbench.bench.codegen.facts import Facts, analyse, failed
 from attnbench.bench.codegen.recipe import Recipe, RecipeError
@@ -84,15 +85,19 @@ def _reason(error: BaseException) -> str:
 
 
 def _pool(jobs: int, root: str | None) -> ProcessPoolExecutor:
-    paths = [root] if root else []
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(paths,))
+    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare, initargs=(root,))
 
 
-def _prepare(paths: Iterable[str]) -> None:
-    """Kernels are compiled here, never interpreted; their chatter stays off standard output."""
+def _prepare(root: str | None) -> None:
+    """Kernels are compiled here, never interpreted; what they print stays off standard output.
+
+    With `root`, ``attnbench.impls`` is its folder ``impls``. Older revisions import that folder as ``impls``.
+    """
     os.environ.pop("TRITON_INTERPRET", None)
-    sys.path[:0] = paths
+    if root:
+        attnbench.__path__.insert(0, root)
+        sys.path.insert(0, root)
     sys.stdout = sys.stderr
 
 
