@@ -56,13 +56,13 @@ def prepare(inputs: Inputs) -> Call:
     """Reads the case once; on a GPU the first call of a kind compiles and tunes."""
     from attnbench.impls.triton_kernels import launch
 
-    case, problem = inputs.case, launch.problem_of(inputs)
+    case, context = inputs.case, launch.launch_context(inputs)
     q, k, v = inputs.q, inputs.k, inputs.v
     if case.direction != "fwd":
-        return lambda: Outputs(*launch.attend(problem, q, k, v))
+        return lambda: Outputs(*launch.attend(context, q, k, v))
     few = case.q_len <= launch.DECODE_QUERIES and not isinstance(case.layout, Packed)
     run = launch.run_decode if few else launch.run_forward
-    return lambda: Outputs(*run(problem, q, k, v))
+    return lambda: Outputs(*run(context, q, k, v))
 
 
 def chosen() -> dict[str, str]:

@@ -19,8 +19,8 @@ KERNELS = {"forward": forward, "backward_dq": backward_dq, "backward_dkv": backw
 ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
 
 TYPES = {
-    **dict.fromkeys(("lse", "delta", "partial", "partial_lse"), "*fp32"),
-    "scale": "fp32",
+    **dict.fromkeys(("lse", "delta", "out_partial", "lse_partial"), "*fp32"),
+    "softmax_scale": "fp32",
 }
 """Types that are not the case's: a parameter in no table is an i32."""
 
@@ -28,9 +28,10 @@ OF_THE_CASE = frozenset({"q", "k", "v", "out", "dout", "dq", "dk", "dv"})
 """Pointers to the case's dtype."""
 
 PLAIN: dict[str, Any] = {
-    **dict.fromkeys(("bias", "slopes", "sinks", "lengths", "key_starts", "table", "left", "softcap")),
-    **dict.fromkeys(("stride_bb", "stride_bh", "stride_bm", "stride_bn", "stride_tb", "page"), 0),
-    **{f"stride_{tensor}d": 1 for tensor in "qkvogxyz"},
+    **dict.fromkeys(("bias", "alibi_slopes", "sinks", "cu_seqlens_q", "cu_seqlens_k", "kv_lengths", "block_table")),
+    **dict.fromkeys(("left", "softcap")),
+    **dict.fromkeys(("stride_bb", "stride_bh", "stride_bm", "stride_bn", "stride_tb", "page_size"), 0),
+    **{f"stride_{tensor}d": 1 for tensor in ("q", "k", "v", "o", "do", "dq", "dk", "dv")},
     "LAYOUT": "dense",
 }
 """What a plain call leaves out, and strides that Triton sees to be 1."""
@@ -57,8 +58,6 @@ class Build:
     head_dim: int
     causal: bool
     dtype: str
-    tile_q: int
-    tile_k: int
 
 
 def builds(
@@ -104,7 +103,7 @@ def build(
         "DV": head_dim,
         "D_PAD": width,
         "DV_PAD": width,
-        **_tiles(config),
+        **_constants(config),
     }
     known = {name: value for name, value in known.items() if name not in (present or {})} | dict(constants or {})
     types = TYPES | dict.fromkeys(OF_THE_CASE, f"*{dtype}") | dict(present or {})
@@ -121,8 +120,6 @@ def build(
         head_dim=head_dim,
         causal=causal,
         dtype=dtype,
-        tile_q=config.tile_q,
-        tile_k=config.tile_k,
     )
 
 
@@ -140,8 +137,8 @@ def options(build: Build) -> dict[str, int]:
     return {"num_warps": build.num_warps, "num_stages": build.num_stages}
 
 
-def _tiles(config: Config) -> dict[str, Any]:
-    return {"TILE_Q": config.tile_q, "TILE_K": config.tile_k, "AHEAD": config.ahead}
+def _constants(config: Config) -> dict[str, Any]:
+    return {"BLOCK_M": config.block_m, "BLOCK_N": config.block_n, "QK_AHEAD": config.qk_ahead}
 
 
 def _aligned(name: str, kind: str) -> bool:

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Config:
-    """One way to launch a kernel: queries and keys a tile, warps, stages of the copy pipeline.
+    """One way to launch a kernel: tiles of `block_m` queries and `block_n` keys, warps, stages of the copy pipeline.
 
-    `ahead` issues the scores of the next tile before the softmax of this one.
+    `qk_ahead` issues the dot products of the next tile before the softmax of this one.
     """
 
-    tile_q: int
-    tile_k: int
+    block_m: int
+    block_n: int
     num_warps: int
     num_stages: int
-    ahead: bool = False
+    qk_ahead: bool = False
     reason: str = ""
 
     @property
     def label(self) -> str:
         """Short name, as in ``128x64-w4-s2``."""
-        return f"{self.tile_q}x{self.tile_k}-w{self.num_warps}-s{self.num_stages}" + "-ahead" * self.ahead
+        return f"{self.block_m}x{self.block_n}-w{self.num_warps}-s{self.num_stages}" + "-ahead" * self.qk_ahead
 
 
 INTERPRETED = Config(32, 32, 1, 1, reason="small, so that a test's few queries and keys still make several tiles")
@@ -58,14 +58,14 @@ _TABLE: dict[tuple[str, int, int], tuple[Config, ...]] = {
     ("forward", 90, 64): (
         Config(128, 128, 8, 2, reason="two warp groups of 64 queries"),
         Config(
-            128, 128, 8, 2, ahead=True, reason="scores ahead; ptxas 12 serialises its wgmma, a newer one may not"
+            128, 128, 8, 2, qk_ahead=True, reason="scores ahead; ptxas 12 serialises its wgmma, a newer one may not"
         ),
         Config(64, 64, 4, 3, reason=_MORE),
     ),
     ("forward", 90, 128): (
         Config(128, 128, 8, 2, reason="two warp groups of 64 queries: 1.93, no spills"),
         Config(
-            128, 128, 8, 2, ahead=True, reason="scores ahead; ptxas 12 serialises its wgmma, a newer one may not"
+            128, 128, 8, 2, qk_ahead=True, reason="scores ahead; ptxas 12 serialises its wgmma, a newer one may not"
         ),
         Config(64, 64, 4, 2, reason=_MORE),
     ),
@@ -193,10 +193,12 @@ def shared_bytes(phase: str, config: Config, capability: int, width: int, elemen
     backward and where a warp has less than a whole row of them. Bias tiles come on
     top; `tuning` meets what is not foreseen.
     """
-    stays, streams = (config.tile_q, config.tile_k) if phase != "backward_dkv" else (config.tile_k, config.tile_q)
+    stays, streams = (
+        (config.block_m, config.block_n) if phase != "backward_dkv" else (config.block_n, config.block_m)
+    )
     held = 2 * stays if phase.startswith("backward") else stays
     synchronous = family(capability) == 80 or stays < 64
     buffers = max(1, config.num_stages - synchronous)
-    lines = held + 2 * streams * buffers + (streams if config.ahead else 0)
-    weights = config.tile_q * config.tile_k if phase.startswith("backward") or config.tile_q <= 64 else 0
+    lines = held + 2 * streams * buffers + (streams if config.qk_ahead else 0)
+    weights = config.block_m * config.block_n if phase.startswith("backward") or config.block_m <= 64 else 0
     return element_bytes * (width * lines + weights)

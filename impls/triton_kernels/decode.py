@@ -1,8 +1,7 @@
 """Decode: few queries against many keys, which are split over programs and merged by their log-sum-exps.
 
-Source: Dao et al. (2023), Flash-Decoding. All query heads that share a
-key/value head and all of the few queries form the lines of one tile, so that
-each key is read once for the whole group.
+Source: Dao et al. (2023), Flash-Decoding. All query heads that share a key/value head, and all of the few
+queries, are the rows of one tile, so that each key is read once for the whole group.
 """
 
 # Triton reads annotations, so that only tl.constexpr may stand in a kernel:
@@ -12,97 +11,103 @@ each key is read once for the whole group.
 import triton
 import triton.language as tl
 
-from attnbench.impls.triton_kernels.softmax import attend, begin, finish
-from attnbench.impls.triton_kernels.tiles import LN2, head_base, key_range, segment, segment_rows, stages
+from attnbench.impls.triton_kernels.softmax import attend_stages, finish_softmax, init_softmax
+from attnbench.impls.triton_kernels.tiles import LN2, key_range, mask_stages, paged_view, row_pointer, segment
 
 
 @triton.jit
 def decode(
-    q, k, v, partial, partial_lse, bias, slopes, sinks, lengths, table,
+    q, k, v, out_partial, lse_partial, bias, alibi_slopes, sinks, kv_lengths, block_table,
     stride_qb, stride_qh, stride_qm, stride_qd,
     stride_kb, stride_kh, stride_kn, stride_kd,
     stride_vb, stride_vh, stride_vn, stride_vd,
     stride_bb, stride_bh, stride_bm, stride_bn,
-    stride_tb, groups, q_len, kv_len, page, left, right, prefix, scale, softcap,
+    stride_tb, groups, q_len, kv_len, page_size, left, right, prefix, softmax_scale, softcap,
     LAYOUT: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, D_PAD: tl.constexpr, DV_PAD: tl.constexpr,
-    TILE_Q: tl.constexpr, TILE_K: tl.constexpr,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """Grid (splits, Hkv * tiles of lines, B): writes `partial` ``[B, Hq, M, splits, Dv]`` and its base-2 LSE.
+    """Grid (splits, Hkv * tiles of rows, B): writes `out_partial` ``[B, Hq, M, splits, Dv]`` and its base-2 LSE.
 
-    Line r of a group is query ``r % M`` of the group's head ``r // M``.
+    Row r of a group is query ``r % M`` of the group's head ``r // M``: with 2 heads a group and 3 queries, the
+    rows 0 to 5 are (head 0: queries 0, 1, 2) and (head 1: queries 0, 1, 2).
     """
-    split, splits, row = tl.program_id(0), tl.num_programs(0), tl.program_id(2)
-    tiles = tl.cdiv(groups * q_len, TILE_Q)
-    kv_head, tile = tl.program_id(1) // tiles, tl.program_id(1) % tiles
-    row, _, _, _, k_len, offset = segment(row, q_len, kv_len, lengths, None, LAYOUT)
-    rule = (left, right, prefix)
-    lines = tile * TILE_Q + tl.arange(0, TILE_Q)
-    real = lines < groups * q_len
-    lines = tl.minimum(lines, groups * q_len - 1)
-    head, query = kv_head * groups + lines // q_len, lines % q_len
+    split, splits, off_b = tl.program_id(0), tl.num_programs(0), tl.program_id(2)
+    tiles = tl.cdiv(groups * q_len, BLOCK_M)
+    off_hk, tile = tl.program_id(1) // tiles, tl.program_id(1) % tiles
+    off_b, _, _, _, seqlen_k, offset = segment(off_b, q_len, kv_len, None, None, kv_lengths, LAYOUT)
+    mask_bounds = (left, right, prefix)
+    rows = tile * BLOCK_M + tl.arange(0, BLOCK_M)
+    in_bounds = rows < groups * q_len
+    rows = tl.minimum(rows, groups * q_len - 1)
+    offs_h, offs_m = off_hk * groups + rows // q_len, rows % q_len
 
-    first_low, first_high = key_range(offset, k_len, rule)
-    last_low, last_high = key_range(offset + q_len - 1, k_len, rule)
-    start, full_start, full_stop, stop = stages(first_low, first_high, last_low, last_high, TILE_K)
-    share = tl.cdiv(tl.cdiv(tl.maximum(stop - start, 0), TILE_K), splits) * TILE_K
-    own_start = tl.minimum(start + split * share, stop)
-    own_stop = tl.minimum(own_start + share, stop)
-    cuts = (
-        own_start,
-        tl.maximum(full_start, own_start),
-        tl.maximum(tl.minimum(full_stop, own_stop), own_start),
-        own_stop,
+    first_lo, first_hi = key_range(offset, seqlen_k, mask_bounds)
+    last_lo, last_hi = key_range(offset + q_len - 1, seqlen_k, mask_bounds)
+    lo, full_lo, full_hi, hi = mask_stages(first_lo, first_hi, last_lo, last_hi, BLOCK_N)
+    keys_per_split = tl.cdiv(tl.cdiv(tl.maximum(hi - lo, 0), BLOCK_N), splits) * BLOCK_N
+    split_lo = tl.minimum(lo + split * keys_per_split, hi)
+    split_hi = tl.minimum(split_lo + keys_per_split, hi)
+    stages = (
+        split_lo,
+        tl.maximum(full_lo, split_lo),
+        tl.maximum(tl.minimum(full_hi, split_hi), split_lo),
+        split_hi,
     )
 
-    keys = segment_rows(k, table, row, kv_head, 0, page, stride_tb, stride_kb, stride_kh, stride_kn, stride_kd)
-    values = segment_rows(v, table, row, kv_head, 0, page, stride_tb, stride_vb, stride_vh, stride_vn, stride_vd)
-    alibi, bias_rows = 0.0, 0
-    if slopes is not None:
-        alibi = tl.load(slopes + head)[:, None]
+    k_view = paged_view(
+        k, block_table, off_b, off_hk, 0, page_size, stride_tb, stride_kb, stride_kh, stride_kn, stride_kd
+    )
+    v_view = paged_view(
+        v, block_table, off_b, off_hk, 0, page_size, stride_tb, stride_vb, stride_vh, stride_vn, stride_vd
+    )
+    alibi_slope, bias_ptr = 0.0, 0
+    if alibi_slopes is not None:
+        alibi_slope = tl.load(alibi_slopes + offs_h)[:, None]
     if bias is not None:
-        own_rows = tl.cast(head, tl.int64) * stride_bh + tl.cast(query, tl.int64) * stride_bm
-        bias_rows = (head_base(bias, row, 0, 0, stride_bb, stride_bh, stride_bm) + own_rows)[:, None]
-    rows = (((query + offset)[:, None], alibi, bias_rows), k_len, rule, first_low, last_high)
-    change = (scale, softcap, slopes, bias, stride_bn)
+        offs_bias = tl.cast(offs_h, tl.int64) * stride_bh + tl.cast(offs_m, tl.int64) * stride_bm
+        bias_ptr = (row_pointer(bias, off_b, 0, 0, stride_bb, stride_bh, stride_bm) + offs_bias)[:, None]
+    q_block = (((offs_m + offset)[:, None], alibi_slope, bias_ptr), seqlen_k, mask_bounds, first_lo, last_hi)
+    score_mod = (softmax_scale, softcap, alibi_slopes, bias, stride_bn)
 
-    columns = tl.arange(0, D_PAD)
-    own_q = tl.cast(head, tl.int64) * stride_qh + query * stride_qm
-    q_pointers = head_base(q, row, 0, 0, stride_qb, stride_qh, stride_qm) + own_q[:, None]
-    q_tile = tl.load(q_pointers + columns[None, :] * stride_qd, mask=(columns < D)[None, :], other=0.0)
-    acc, total, top = begin(sinks, head, TILE_Q, DV_PAD)
+    offs_d = tl.arange(0, D_PAD)
+    offs_q = tl.cast(offs_h, tl.int64) * stride_qh + offs_m * stride_qm
+    q_ptrs = row_pointer(q, off_b, 0, 0, stride_qb, stride_qh, stride_qm) + offs_q[:, None]
+    q_tile = tl.load(q_ptrs + offs_d[None, :] * stride_qd, mask=(offs_d < D)[None, :], other=0.0)
+    acc, l_i, m_i = init_softmax(sinks, offs_h, BLOCK_M, DV_PAD)
     if sinks is not None:  # the sink counts once, in the first split
-        total, top = tl.where(split == 0, total, 0.0), tl.where(split == 0, top, -float("inf"))
-    acc, total, top = attend(
-        acc, total, top, q_tile, keys, values, rows, change, cuts, TILE_K, D, D_PAD, DV, DV_PAD, False
+        l_i, m_i = tl.where(split == 0, l_i, 0.0), tl.where(split == 0, m_i, -float("inf"))
+    acc, l_i, m_i = attend_stages(
+        acc, l_i, m_i, q_tile, k_view, v_view, q_block, score_mod, stages, BLOCK_N, D, D_PAD, DV, DV_PAD, False
     )
-    result, log2_sum = finish(acc, total, top)
+    out_tile, lse_log2 = finish_softmax(acc, l_i, m_i)
 
-    heads = tl.num_programs(1) // tiles * groups
-    slot = ((tl.cast(row, tl.int64) * heads + head) * q_len + query) * splits + split
-    columns = tl.arange(0, DV_PAD)
-    tl.store(partial_lse + slot, log2_sum, mask=real)
-    tl.store(partial + slot[:, None] * DV + columns, result, mask=real[:, None] & (columns < DV)[None, :])
+    q_heads = tl.num_programs(1) // tiles * groups
+    offs_partial = ((tl.cast(off_b, tl.int64) * q_heads + offs_h) * q_len + offs_m) * splits + split
+    offs_dv = tl.arange(0, DV_PAD)
+    tl.store(lse_partial + offs_partial, lse_log2, mask=in_bounds)
+    out_ptrs = out_partial + offs_partial[:, None] * DV + offs_dv
+    tl.store(out_ptrs, out_tile, mask=in_bounds[:, None] & (offs_dv < DV)[None, :])
 
 
 @triton.jit
 def merge(
-    partial, partial_lse, out, lse, stride_ob, stride_oh, stride_om, stride_od, q_heads, q_len, splits,
+    out_partial, lse_partial, out, lse, stride_ob, stride_oh, stride_om, stride_od, q_heads, q_len, splits,
     DV: tl.constexpr, DV_PAD: tl.constexpr, SPLITS_PAD: tl.constexpr,
 ):  # fmt: skip
     """Grid (B * Hq * M,): one query's splits, weighted by ``2 ** (their LSE - the whole LSE)``."""
-    line = tl.program_id(0).to(tl.int64)
-    number, columns = tl.arange(0, SPLITS_PAD), tl.arange(0, DV_PAD)
-    slot = line * splits + number
-    there = number < splits
-    parts = tl.load(partial_lse + slot, mask=there, other=-float("inf"))
-    top = tl.max(parts, 0)
-    weights = tl.exp2(parts - tl.where(top == -float("inf"), 0.0, top))
-    total = tl.sum(weights, 0)
-    inside = there[:, None] & (columns < DV)[None, :]
-    values = tl.load(partial + slot[:, None] * DV + columns[None, :], mask=inside, other=0.0)
-    safe = tl.where(total == 0.0, 1.0, total)
-    result = tl.sum(weights[:, None] * values, 0) / safe
-    row, head, query = line // (q_len * q_heads), line // q_len % q_heads, line % q_len
-    own = head_base(out, row, head, query, stride_ob, stride_oh, stride_om)
-    tl.store(own + columns * stride_od, result.to(out.dtype.element_ty), mask=columns < DV)
-    tl.store(lse + line, (top + tl.log2(safe)) * LN2)
+    row = tl.program_id(0).to(tl.int64)
+    offs_s, offs_d = tl.arange(0, SPLITS_PAD), tl.arange(0, DV_PAD)
+    offs_partial = row * splits + offs_s
+    in_bounds = offs_s < splits
+    lse_i = tl.load(lse_partial + offs_partial, mask=in_bounds, other=-float("inf"))
+    m_i = tl.max(lse_i, 0)
+    p = tl.exp2(lse_i - tl.where(m_i == -float("inf"), 0.0, m_i))
+    l_i = tl.sum(p, 0)
+    out_mask = in_bounds[:, None] & (offs_d < DV)[None, :]
+    out_i = tl.load(out_partial + offs_partial[:, None] * DV + offs_d[None, :], mask=out_mask, other=0.0)
+    l_safe = tl.where(l_i == 0.0, 1.0, l_i)
+    out_row = tl.sum(p[:, None] * out_i, 0) / l_safe
+    off_b, off_h, off_m = row // (q_len * q_heads), row // q_len % q_heads, row % q_len
+    out_ptr = row_pointer(out, off_b, off_h, off_m, stride_ob, stride_oh, stride_om)
+    tl.store(out_ptr + offs_d * stride_od, out_row.to(out.dtype.element_ty), mask=offs_d < DV)
+    tl.store(lse + row, (m_i + tl.log2(l_safe)) * LN2)

@@ -1,8 +1,20 @@
 """Steps on tiles that the forward, backward and decode kernels share.
 
-Scores are held in base 2 (``exp2`` is one instruction on a GPU): a score x
-stands for ``x * log2(e)``. Visible keys of a query are one range, for every
-mask that the kernels know (full, causal, window, prefix): see `key_range`.
+Names are those of the FlashAttention papers and of Triton's tutorial: ``offs_m`` are queries, ``offs_n`` keys,
+``offs_d`` columns of a head, ``off_b`` and ``off_h`` the batch row and the head of a program.
+
+Scores are held in base 2, because ``exp2`` is one instruction on a GPU: a score x is kept as ``x * log2(e)``.
+The keys that a query sees are one range for every mask that the kernels know (full, causal, window, prefix):
+see `key_range`.
+
+Arguments that travel together are tuples:
+
+- `mask_bounds`: (left, right, prefix), see `key_range`.
+- `score_mod`: (softmax scale, softcap, ALiBi slopes, bias, stride of the bias's keys), see `apply_score_mod`;
+  what a case does not have is None.
+- `q_info`: (position, ALiBi slope, pointer to the bias's row) of each query.
+- a *view* of a tensor for one head: (pointer to its first row, (row stride, column stride)), and for keys and
+  values in pages a third element (this row's block table, page size, page stride).
 """
 
 # Triton reads annotations, so that only tl.constexpr may stand in a kernel:
@@ -20,165 +32,185 @@ LN2 = tl.constexpr(0.6931471805599453)
 @triton.jit
 def dot(a, b, acc=None):
     """``a @ b + acc`` in float32; float32 operands are not rounded to tf32."""
-    if INTERPRETED:  # its bfloat16 dot multiplies the raw bits
+    if INTERPRETED:  # the interpreter's bfloat16 dot multiplies the raw bits
         a, b = a.to(tl.float32), b.to(tl.float32)
     return tl.dot(a, b, acc, input_precision="ieee")
 
 
 @triton.jit
-def segment(number, q_len, kv_len, lengths, key_starts, LAYOUT: tl.constexpr):
-    """(row, first query, queries, first key, keys, offset) of one segment, as impls.contract's Segment.
+def segment(number, q_len, kv_len, cu_seqlens_q, cu_seqlens_k, kv_lengths, LAYOUT: tl.constexpr):
+    """(off_b, q_start, seqlen_q, k_start, seqlen_k, offset) of one segment, as in impls.contract's Segment.
 
-    `lengths` holds the keys of each row, or where the documents' queries start
-    (packed); `key_starts` where their keys start.
+    A segment is a batch row, or a document of a packed batch. `offset` is the position of its first query,
+    counted along its keys. `q_len` and `kv_len` are those of the case, the longest of a packed one.
     """
-    row, q_start, k_start, offset = number, 0, 0, kv_len - q_len
+    off_b, q_start, k_start = number, 0, 0
+    seqlen_q, seqlen_k, offset = q_len, kv_len, kv_len - q_len
     if LAYOUT == "packed":
-        row = number * 0
-        q_start = tl.load(lengths + number)
-        k_start = tl.load(key_starts + number)
-        q_len = tl.load(lengths + number + 1) - q_start
-        kv_len = tl.load(key_starts + number + 1) - k_start
-        offset = kv_len - q_len
+        off_b = number * 0
+        q_start = tl.load(cu_seqlens_q + number)
+        k_start = tl.load(cu_seqlens_k + number)
+        seqlen_q = tl.load(cu_seqlens_q + number + 1) - q_start
+        seqlen_k = tl.load(cu_seqlens_k + number + 1) - k_start
+        offset = seqlen_k - seqlen_q
     elif LAYOUT == "padded":
-        kv_len = tl.load(lengths + number)
+        seqlen_k = tl.load(kv_lengths + number)
     elif LAYOUT == "filled":
-        kv_len = tl.load(lengths + number)
-        offset = kv_len - q_len
-    return row, q_start, q_len, k_start, kv_len, offset
+        seqlen_k = tl.load(kv_lengths + number)
+        offset = seqlen_k - q_len
+    return off_b, q_start, seqlen_q, k_start, seqlen_k, offset
 
 
 @triton.jit
-def key_range(position, k_len, rule):
-    """Half-open range of the keys that the query at `position` sees; empty where low >= high."""
-    left, right, prefix = rule
-    low, high = position * 0, position * 0 + k_len
-    if left is not None:
-        low = tl.maximum(position - left, 0)
-    if right is not None:
-        high = tl.minimum(tl.maximum(position + right + 1, prefix), k_len)
-    return low, high
+def key_range(position, seqlen_k, mask_bounds):
+    """Half-open range of the keys that the query at `position` sees; empty where lo >= hi.
 
-
-@triton.jit
-def query_range(key, q_len, offset, rule):
-    """Half-open range of the queries (numbers in the segment) that see `key`: `key_range` turned round."""
-    left, right, prefix = rule
-    low, high = key * 0, key * 0 + q_len
-    if right is not None:
-        low = tl.where(key < prefix, 0, tl.maximum(key - right - offset, 0))
-    if left is not None:
-        high = tl.minimum(tl.maximum(key + left + 1 - offset, 0), q_len)
-    return low, high
-
-
-@triton.jit
-def stages(first_low, first_high, last_low, last_high, TILE: tl.constexpr):
-    """Cut a tile's sweep in three: (start, full_start, full_stop, stop).
-
-    The ranges are those of the tile's first and last line; both ends grow with
-    the line. Tiles of ``[full_start, full_stop)`` are seen by every line and need
-    no mask; those of ``[start, full_start)`` and ``[full_stop, stop)`` do;
-    all others are hidden from every line and are never read.
+    A query at position p sees the keys from ``p - left`` to below ``max(p + right + 1, prefix)``. Causal is
+    left None (no bound), right 0, prefix 0.
     """
-    start = first_low // TILE * TILE
-    full_start = tl.maximum((last_low + TILE - 1) // TILE * TILE, start)
-    full_stop = tl.maximum(first_high // TILE * TILE, full_start)
-    return start, full_start, full_stop, last_high
+    left, right, prefix = mask_bounds
+    lo, hi = position * 0, position * 0 + seqlen_k
+    if left is not None:
+        lo = tl.maximum(position - left, 0)
+    if right is not None:
+        hi = tl.minimum(tl.maximum(position + right + 1, prefix), seqlen_k)
+    return lo, hi
 
 
 @triton.jit
-def head_base(x, row, head, first, stride_row, stride_head, stride_line):
-    """Where line `first` of this batch row and head begins, in 64 bits: tensors may hold over 2^31 elements."""
-    row, head, first = tl.cast(row, tl.int64), tl.cast(head, tl.int64), tl.cast(first, tl.int64)
-    return x + (row * stride_row + head * stride_head + first * stride_line)
+def query_range(offs_n, seqlen_q, offset, mask_bounds):
+    """Half-open range of the queries (counted from the segment's first) that see the key: inverse of `key_range`."""
+    left, right, prefix = mask_bounds
+    lo, hi = offs_n * 0, offs_n * 0 + seqlen_q
+    if right is not None:
+        lo = tl.where(offs_n < prefix, 0, tl.maximum(offs_n - right - offset, 0))
+    if left is not None:
+        hi = tl.minimum(tl.maximum(offs_n + left + 1 - offset, 0), seqlen_q)
+    return lo, hi
 
 
 @triton.jit
-def segment_rows(
-    x, table, row, head, first, page, stride_table, stride_row, stride_head, stride_line, stride_column
+def mask_stages(first_lo, first_hi, last_lo, last_hi, BLOCK: tl.constexpr):
+    """Cut the keys that a tile of queries visits in three: (lo, full_lo, full_hi, hi).
+
+    Tiles of ``[full_lo, full_hi)`` are seen whole by every query and need no mask. Those of ``[lo, full_lo)``
+    and ``[full_hi, hi)`` are seen in part and are masked. All others are hidden and never read.
+
+    The arguments are the ranges of the tile's first and last query; both ends grow with the query. A window of
+    3 keys to the left and 0 to the right, 8 keys, tiles of 2, and the tile of the queries 4 and 5, which see the
+    keys [1, 5) and [2, 6)::
+
+        key       0 1 | 2 3 | 4 5 | 6 7
+        query 4   . x | x x | x . | . .
+        query 5   . . | x x | x x | . .
+                  mask  full  mask  skip      lo 0, full_lo 2, full_hi 4, hi 6
+
+    With causal only the last part is left beside the full one: of 4 keys and the queries 2 and 3, ``lo`` and
+    ``full_lo`` are 0, ``full_hi`` is 2 and ``hi`` is 4::
+
+        key       0 1 | 2 3
+        query 2   x x | x .
+        query 3   x x | x x
+                  full  mask
+    """
+    lo = first_lo // BLOCK * BLOCK
+    full_lo = tl.maximum((last_lo + BLOCK - 1) // BLOCK * BLOCK, lo)
+    full_hi = tl.maximum(first_hi // BLOCK * BLOCK, full_lo)
+    return lo, full_lo, full_hi, last_hi
+
+
+@triton.jit
+def row_pointer(x, off_b, off_h, row, stride_b, stride_h, stride_row):
+    """Pointer to `row` of this batch row and head, computed in 64 bits: tensors may hold over 2^31 elements."""
+    off_b, off_h, row = tl.cast(off_b, tl.int64), tl.cast(off_h, tl.int64), tl.cast(row, tl.int64)
+    return x + (off_b * stride_b + off_h * stride_h + row * stride_row)
+
+
+@triton.jit
+def paged_view(
+    x, block_table, off_b, off_h, k_start, page_size, stride_table, stride_b, stride_h, stride_n, stride_d
 ):
-    """Keys or values of one segment, as `load_tile` takes them: (base, strides, pages)."""
-    if table is None:
-        base = head_base(x, row, head, first, stride_row, stride_head, stride_line)
-        pages = (None, page, stride_row)
+    """View of one segment's keys or values; without a `block_table` it is a `strided_view`."""
+    # no None inside of the tuple: Triton 3.6 can't return one
+    if block_table is None:
+        view = strided_view(x, off_b, off_h, k_start, stride_b, stride_h, stride_n, stride_d)
     else:
-        base = head_base(x, 0, head, 0, stride_row, stride_head, stride_line)
-        pages = (table + tl.cast(row, tl.int64) * stride_table, page, stride_row)
-    return base, (stride_line, stride_column), pages
+        base = row_pointer(x, 0, off_h, 0, stride_b, stride_h, stride_n)
+        pages = (block_table + tl.cast(off_b, tl.int64) * stride_table, page_size, stride_b)
+        view = (base, (stride_n, stride_d), pages)
+    return view
 
 
 @triton.jit
-def strided_rows(x, row, head, first, stride_row, stride_head, stride_line, stride_column):
-    """As `segment_rows`, without pages."""
-    base = head_base(x, row, head, first, stride_row, stride_head, stride_line)
-    return base, (stride_line, stride_column), (None, 0, 0)
+def strided_view(x, off_b, off_h, row, stride_b, stride_h, stride_row, stride_d):
+    """View that begins at `row` of this batch row and head."""
+    return row_pointer(x, off_b, off_h, row, stride_b, stride_h, stride_row), (stride_row, stride_d)
 
 
 @triton.jit
-def goto(rows, first):
-    """Pointer to line `first` of `segment_rows` or `strided_rows`; pages have none, each line is looked up."""
-    base, strides, pages = rows
-    if pages[0] is None:
-        base += tl.cast(first, tl.int64) * strides[0]
-    return base
+def tile_pointer(view, start):
+    """Pointer to row `start` of a view. A paged view gives its base: `load_tile` looks each row's page up."""
+    ptr = view[0]
+    if len(view) == 2:
+        ptr += tl.cast(start, tl.int64) * view[1][0]
+    return ptr
 
 
 @triton.jit
-def step(rows, at, LINES: tl.constexpr):
-    """The pointer LINES after `at`: carried along a loop, it costs one addition where `goto` costs a product."""
-    if rows[2][0] is None:
-        at += rows[1][0] * LINES
-    return at
+def advance(view, ptr, BLOCK: tl.constexpr):
+    """The tile pointer BLOCK rows further: carried along a loop, it costs one addition instead of a product."""
+    if len(view) == 2:
+        ptr += view[1][0] * BLOCK
+    return ptr
 
 
 @triton.jit
 def load_tile(
-    rows,
-    at,
-    first,
-    low,
-    high,
-    ROWS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    PADDED: tl.constexpr,
-    BOUNDED: tl.constexpr,
+    view,
+    ptr,
+    start,
+    lo,
+    hi,
+    BLOCK: tl.constexpr,
+    D: tl.constexpr,
+    D_PAD: tl.constexpr,
+    MASKED: tl.constexpr,
 ):
-    """Lines ``[first, first + ROWS)`` of `rows` as ``[ROWS, PADDED]``; `at` is ``goto(rows, first)``.
+    """Rows ``[start, start + BLOCK)`` of a view as ``[BLOCK, D_PAD]``; `ptr` is ``tile_pointer(view, start)``.
 
-    Columns from WIDTH on are 0, and so, where BOUNDED, are lines outside ``[low,
-    high)``: what lies there may be anything, NaN too.
+    Columns from D on are 0. Where MASKED, so are rows outside ``[lo, hi)``: what lies there may be anything,
+    NaN too.
     """
-    stride_line, stride_column = rows[1]
-    lines, columns = tl.arange(0, ROWS), tl.arange(0, PADDED)
-    inside = (first + lines >= low) & (first + lines < high)
-    if rows[2][0] is None:
-        pointers = at + (lines * stride_line)[:, None] + columns[None, :] * stride_column
+    stride_row, stride_d = view[1]
+    offs, offs_d = tl.arange(0, BLOCK), tl.arange(0, D_PAD)
+    in_bounds = (start + offs >= lo) & (start + offs < hi)
+    if len(view) == 2:
+        ptrs = ptr + (offs * stride_row)[:, None] + offs_d[None, :] * stride_d
     else:
-        table, page, stride_page = rows[2]
-        number = tl.load(table + (first + lines) // page, mask=inside, other=0).to(tl.int64)
-        pointers = at + (number * stride_page + (first + lines) % page * stride_line)[:, None]
-        pointers += columns[None, :] * stride_column
-    if BOUNDED and WIDTH < PADDED:
-        tile = tl.load(pointers, mask=inside[:, None] & (columns < WIDTH)[None, :], other=0.0)
-    elif BOUNDED:
-        tile = tl.load(pointers, mask=inside[:, None], other=0.0)
-    elif WIDTH < PADDED:
-        tile = tl.load(pointers, mask=(columns < WIDTH)[None, :], other=0.0)
+        block_table, page_size, stride_page = view[2]
+        page = tl.load(block_table + (start + offs) // page_size, mask=in_bounds, other=0).to(tl.int64)
+        ptrs = ptr + (page * stride_page + (start + offs) % page_size * stride_row)[:, None]
+        ptrs += offs_d[None, :] * stride_d
+    if MASKED and D < D_PAD:
+        tile = tl.load(ptrs, mask=in_bounds[:, None] & (offs_d < D)[None, :], other=0.0)
+    elif MASKED:
+        tile = tl.load(ptrs, mask=in_bounds[:, None], other=0.0)
+    elif D < D_PAD:
+        tile = tl.load(ptrs, mask=(offs_d < D)[None, :], other=0.0)
     else:
-        tile = tl.load(pointers)
+        tile = tl.load(ptrs)
     return tile
 
 
 @triton.jit
-def store_tile(base, strides, first, high, tile, ROWS: tl.constexpr, WIDTH: tl.constexpr, PADDED: tl.constexpr):
-    """Write rows ``[first, min(first + ROWS, high))``, columns below WIDTH, in the dtype of `base`."""
-    stride_row, stride_column = strides
-    lines, columns = tl.arange(0, ROWS), tl.arange(0, PADDED)
-    base += tl.cast(first, tl.int64) * stride_row
-    pointers = base + (lines * stride_row)[:, None] + columns[None, :] * stride_column
-    inside = (first + lines < high)[:, None] & (columns < WIDTH)[None, :]
-    tl.store(pointers, tile.to(base.dtype.element_ty), mask=inside)
+def store_tile(view, start, hi, tile, BLOCK: tl.constexpr, D: tl.constexpr, D_PAD: tl.constexpr):
+    """Write rows ``[start, min(start + BLOCK, hi))`` and columns below D of a `strided_view`, in its dtype."""
+    stride_row, stride_d = view[1]
+    offs, offs_d = tl.arange(0, BLOCK), tl.arange(0, D_PAD)
+    ptr = view[0] + tl.cast(start, tl.int64) * stride_row
+    ptrs = ptr + (offs * stride_row)[:, None] + offs_d[None, :] * stride_d
+    in_bounds = (start + offs < hi)[:, None] & (offs_d < D)[None, :]
+    tl.store(ptrs, tile.to(ptr.dtype.element_ty), mask=in_bounds)
 
 
 @triton.jit
@@ -194,26 +226,25 @@ def tanh(x):
 
 
 @triton.jit
-def scores(raw, change, lines, keys, low, high):
-    """Scores in base 2 from dot products: (x, unit, slope), where the score is ``x * unit``.
+def apply_score_mod(qk, score_mod, q_info, offs_n, lo, hi):
+    """Scores in base 2 from dot products: (qk, qk_scale, softcap_grad), where the score is ``qk * qk_scale``.
 
-    `change` is (scale, softcap, slopes, bias, stride of the bias's keys); what is
-    absent is None. `lines` is (position, ALiBi slope, pointer to the bias row) of
-    each query; they and `keys` broadcast against `raw`. Without softcap, slopes and
-    bias the scale stays in `unit`, to be folded into the exponent's multiply-add.
-    `slope` is the softcap's derivative. A bias is read for keys in ``[low, high)``.
+    `q_info` and `offs_n` broadcast against `qk`. Without softcap, slopes and bias the scale stays in `qk_scale`,
+    to be folded into the exponent's multiply-add; with one of them it is applied and `qk_scale` is 1.
+    `softcap_grad` is the softcap's derivative. The bias is read for keys in ``[lo, hi)``.
     """
-    position, alibi, bias_rows = lines
-    x, unit, slope = raw, change[0] * LOG2E, 1.0
-    if change[1] is not None:
-        bounded = tanh(raw * (change[0] / change[1]))
-        x, unit = bounded * (change[1] * LOG2E), 1.0
-        slope = 1.0 - bounded * bounded
-    elif change[2] is not None or change[3] is not None:
-        x, unit = raw * unit, 1.0
-    if change[2] is not None:
-        x -= (alibi * LOG2E) * tl.abs(position - keys).to(tl.float32)
-    if change[3] is not None:
-        inside = (keys >= low) & (keys < high)
-        x += tl.load(bias_rows + keys * change[4], mask=inside, other=0.0).to(tl.float32) * LOG2E
-    return x, unit, slope
+    softmax_scale, softcap, alibi_slopes, bias, stride_bn = score_mod
+    position, alibi_slope, bias_ptr = q_info
+    qk_scale, softcap_grad = softmax_scale * LOG2E, 1.0
+    if softcap is not None:
+        capped = tanh(qk * (softmax_scale / softcap))
+        qk, qk_scale = capped * (softcap * LOG2E), 1.0
+        softcap_grad = 1.0 - capped * capped
+    elif alibi_slopes is not None or bias is not None:
+        qk, qk_scale = qk * qk_scale, 1.0
+    if alibi_slopes is not None:
+        qk -= (alibi_slope * LOG2E) * tl.abs(position - offs_n).to(tl.float32)
+    if bias is not None:
+        in_bounds = (offs_n >= lo) & (offs_n < hi)
+        qk += tl.load(bias_ptr + offs_n * stride_bn, mask=in_bounds, other=0.0).to(tl.float32) * LOG2E
+    return qk, qk_scale, softcap_grad

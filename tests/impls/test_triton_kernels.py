@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 TENSOR_INSTRUCTION = {80: "mma.sync", 90: "wgmma.mma_async", 100: "tcgen05.mma", 120: "mma.sync"}
 FEATURES = {
     "bias": {"bias": "*bf16", "stride_bb": "i32", "stride_bh": "i32", "stride_bm": "i32", "stride_bn": "i32"},
-    "all others": {"slopes": "*fp32", "softcap": "fp32", "left": "i32"},
+    "all others": {"alibi_slopes": "*fp32", "softcap": "fp32", "left": "i32"},
 }
 
 
@@ -49,10 +49,10 @@ def test_every_score_change_compiles_forward_and_backward(feature):
 @pytest.mark.parametrize(
     ("phase", "layout", "present"),
     [
-        ("decode", "filled", {"table": "*i32", "lengths": "*i32", "page": "i32", "stride_tb": "i32"}),
-        ("forward", "packed", {"lengths": "*i32", "key_starts": "*i32"}),
-        ("backward_dkv", "packed", {"lengths": "*i32", "key_starts": "*i32"}),
-        ("backward_dq", "padded", {"lengths": "*i32"}),
+        ("decode", "filled", {"block_table": "*i32", "kv_lengths": "*i32", "page_size": "i32", "stride_tb": "i32"}),
+        ("forward", "packed", {"cu_seqlens_q": "*i32", "cu_seqlens_k": "*i32"}),
+        ("backward_dkv", "packed", {"cu_seqlens_q": "*i32", "cu_seqlens_k": "*i32"}),
+        ("backward_dq", "padded", {"kv_lengths": "*i32"}),
     ],
 )
 def test_every_layout_compiles(phase, layout, present):

@@ -181,12 +181,12 @@ def test_any_lengths_and_masks_agree(data):
 
 
 @pytest.mark.parametrize(
-    ("tile_q", "tile_k", "ahead"), [(16, 64, False), (64, 16, False), (16, 32, True), (32, 16, True)]
+    ("block_m", "block_n", "qk_ahead"), [(16, 64, False), (64, 16, False), (16, 32, True), (32, 16, True)]
 )
-def test_the_tiles_do_not_matter(monkeypatch, tile_q, tile_k, ahead):
+def test_the_tiles_do_not_matter(monkeypatch, block_m, block_n, qk_ahead):
     from attnbench.impls.triton_kernels import configs
 
-    monkeypatch.setattr(configs, "INTERPRETED", configs.Config(tile_q, tile_k, 1, 1, ahead=ahead))
+    monkeypatch.setattr(configs, "INTERPRETED", configs.Config(block_m, block_n, 1, 1, qk_ahead=qk_ahead))
     agree(make(parse_case("b1-h1-s110-d16-window:60:0-fp32-fwd+bwd")))
     agree(make(parse_case("b1-h1-q70-k110-d16-causal-fp32-fwd+bwd")))
     agree(make(parse_case("b1-h1-q3-k110-d16-causal-cache:128:110-fp32")))
