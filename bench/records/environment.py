@@ -85,8 +85,10 @@ def gpu_facts(uuid: str = "") -> dict[str, str]:
 
 
 def revision() -> tuple[str, bool]:
-    """Commit of this checkout and whether it has changes; empty where it is no git checkout."""
+    """Commit of this checkout and whether it has changes; empty where it is none, as an installed copy is."""
     root = Path(__file__).resolve().parents[2]
+    if not (root / "attnbench").is_dir():  # installed, perhaps inside of a repository of its user
+        return "", False
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, check=False)
