@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from attnbench.bench.agreement.families import FAMILIES
 from attnbench.bench.case_run import Settings
 from attnbench.bench.cli.session import Session, session
-from attnbench.bench.records.schema import Record
+from attnbench.bench.records.schema import Environment, Record
 from attnbench.bench.run import run_case
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.timing.rounds import Effort
@@ -31,6 +31,11 @@ class SweepSession:
     def names(self) -> tuple[str, ...]:
         """The implementations, in order."""
         return self._open.names
+
+    @property
+    def environment(self) -> Environment:
+        """The machine that the records are made on."""
+        return self._open.environment
 
     def select(self, pairs: Iterable[tuple[Case, str]]) -> None:
         """Say which cases and implementations the session has tests for."""

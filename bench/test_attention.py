@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from attnbench.bench.cli.session import repeat_command
 from attnbench.bench.gate.stored.pytest_run import Kept
 from attnbench.bench.pytest_session import SweepSession
+from attnbench.bench.records.repeat import repeat_command
 from attnbench.bench.records.schema import Record, Status
 from attnbench.bench.timing.replay import VirtualClock
 from attnbench.bench.timing.rounds import Effort
@@ -27,7 +27,6 @@ def test_attention(
     effort: Effort | None,
     replay_clock: VirtualClock,
     kept: Kept,
-    pytestconfig: pytest.Config,
 ) -> None:
     """`implementation` agrees with the float64 reference on `case`, and this is how long it takes."""
     __tracebackhide__ = True
@@ -37,7 +36,7 @@ def test_attention(
     benchmark.group = case.id
     benchmark.extra_info.update(extra_info(record))
     if record.status is not Status.PASSED:
-        repeat = repeat_command(record, pytestconfig.getoption("--device"))
+        repeat = repeat_command(record, sweep_session.environment)
         pytest.fail(
             f"{record.status} {implementation} on {case.id}\n  {record.reason}\n  repeat: {repeat}", pytrace=False
         )

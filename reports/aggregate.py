@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from attnbench.reports.units import count, length
+from attnbench.bench.units import count, length
 
 MOST_ROWS = 20_000
 """Rows that a page still filters within a blink."""

@@ -4,13 +4,13 @@ Times are nanoseconds, sizes bytes, rates TFLOP/s and GB/s.
 """
 
 import math
-import shlex
 from collections.abc import Sequence
 
 import msgspec
 import pandas as pd
 
-from attnbench.bench.records.schema import Agreement, Record, Run, Status
+from attnbench.bench.records.repeat import repeat_command
+from attnbench.bench.records.schema import Agreement, Environment, Record, Run, Status
 from attnbench.bench.records.store import frame
 from attnbench.impls.contract import Case, Dense, cost
 
@@ -25,7 +25,6 @@ COLUMNS = (
     "notes", "command",
 )  # fmt: skip
 
-RAN = ("PASSED", "WRONG")
 NOT_RUN = tuple(status.value for status in Status if status.is_refusal)
 BROKEN = tuple(status.value for status in Status if status.is_failure and status is not Status.WRONG)
 
@@ -51,12 +50,6 @@ def limits(rows: pd.DataFrame) -> dict[str, dict[str, str]]:
         if seen:
             found.setdefault(name, {}).update(seen)
     return found
-
-
-def repeat_command(record: Record) -> str:
-    """The command that checks one record alone, quoted for a shell."""
-    name, case = shlex.quote(record.implementation), shlex.quote(record.case.id)
-    return f"python -m bench check --impl {name} --case {case} --seed {record.seed}"
 
 
 def _without_hollow(run: Run) -> Run:
@@ -86,7 +79,7 @@ def _rows(index: int, run: Run) -> list[dict[str, object]]:
     for record in run.records:
         if (case := record.case.id) not in shapes:
             shapes[case] = _shape(record.case)
-        rows.append(fixed | shapes[case] | _outcome(record))
+        rows.append(fixed | shapes[case] | _outcome(record, environment))
     return rows
 
 
@@ -129,7 +122,7 @@ def _mask_along(case: Case) -> str:
     return case.mask.feature if case.mask.feature == "prefix" else case.mask.spec
 
 
-def _outcome(record: Record) -> dict[str, object]:
+def _outcome(record: Record, environment: Environment) -> dict[str, object]:
     measured, agreement, exact = record.measurement, record.agreement, record.cost
     median = measured.median_ns if measured else math.nan
     return {
@@ -141,7 +134,7 @@ def _outcome(record: Record) -> dict[str, object]:
         "disturbance": record.conditions.disturbance if record.conditions else "",
         "seed": record.seed,
         "notes": record.notes,
-        "command": repeat_command(record),
+        "command": repeat_command(record, environment),
         **_worst(agreement),
     }
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.verdict import About, Judgement
+from attnbench.bench.units import length
 from attnbench.reports.text import visible
-from attnbench.reports.units import length
 
 MOST_GQA = 60
 SAME_BUT_KV_HEADS = [

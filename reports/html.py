@@ -9,14 +9,14 @@ from markupsafe import Markup, escape
 
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.verdict import Judgement
+from attnbench.bench.units import listed
 from attnbench.reports.machine_code import Fact, rows
+from attnbench.reports.modules import script
 from attnbench.reports.payload import as_script, payload
 from attnbench.reports.pictures import pictures
 from attnbench.reports.text import plain
-from attnbench.reports.units import listed
 from attnbench.reports.words import summary
 
-SCRIPTS = ("core.js", "matrices.js", "records.js", "plots.js", "curves.js", "overviews.js", "main.js")
 STYLES = ("base.css", "charts.css", "report.css")
 SHOWN_LINES = 8
 
@@ -112,8 +112,8 @@ def render(
             roofline_note=ROOFLINE,
             baseline_note=BASELINE,
             styles=Markup("\n").join(inline(name) for name in STYLES),
-            theme=inline("theme.js"),
-            scripts=[inline(name) for name in SCRIPTS],
+            theme=joined("theme"),
+            script=joined("main"),
             plotly=plotly_script(),
             payload=Markup(as_script(values)),  # noqa: S704  # as_script leaves no "<"
         )
@@ -155,6 +155,11 @@ def with_code(text: str) -> Markup:
 def inline(name: str) -> Markup:
     """A file of ``static/`` as it is; it is ours and holds no data."""
     return Markup(files("attnbench.reports").joinpath("static", name).read_text(encoding="utf-8"))  # noqa: S704  # our own file
+
+
+def joined(name: str) -> Markup:
+    """The module `name` of ``static/`` and those that it imports, as one script; they are ours and hold no data."""
+    return Markup(script(name))  # noqa: S704  # our own files
 
 
 def plotly_script() -> Markup:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.store import RUN_FILE, StoreError, read_run
-from attnbench.reports.html import environment, inline
+from attnbench.reports.html import environment, inline, joined
 from attnbench.reports.text import moment, plain
 
 INDEX_FILE = "index.html"
@@ -39,7 +39,7 @@ def write_index(folder: Path) -> Path:
     page = (
         environment()
         .get_template("index.html.j2")
-        .render(entries=entries, styles=inline("base.css"), script=inline("theme.js"))
+        .render(entries=entries, styles=inline("base.css"), script=joined("theme"))
     )
     path = folder / INDEX_FILE
     path.write_text(page, encoding="utf-8")

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from attnbench.bench.records.marks import marks_of
+from attnbench.bench.units import NONE, digits
 from attnbench.reports.text import plain
-from attnbench.reports.units import NONE, digits
 
 
 class FactsError(ValueError):

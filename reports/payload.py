@@ -6,22 +6,22 @@ computed by Python. Text columns are lists of codes into their values.
 
 import json
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from attnbench.bench.records.schema import Run
+from attnbench.bench.records.repeat import command_line, shell_word
+from attnbench.bench.records.schema import Environment, Run
 from attnbench.bench.records.verdict import Judgement
+from attnbench.bench.units import figure_table, length
 from attnbench.reports.aggregate import MOST_ROWS, aggregated
 from attnbench.reports.choices import ranked
 from attnbench.reports.data import limits
 from attnbench.reports.groups import forest, gqa_panels, history, panels, winners
 from attnbench.reports.peaks import roofs
 from attnbench.reports.text import moment, plain, visible
-from attnbench.reports.units import SCALES, length
 from attnbench.reports.words import Summary
 
 CODED = (
@@ -49,11 +49,11 @@ def payload(said: Summary, runs: Sequence[Run], against: Sequence[Judgement] = (
     # From here on names are what is shown of them: they link the parts of the page.
     rows = rows.assign(implementation=rows["implementation"].map(text), case=rows["case"].map(text))
     return {
-        "scales": SCALES,
+        "figures": figure_table(),
         "lengths": {str(int(n)): length(n) for n in sorted(rows["length"].dropna().unique())},
         "implementations": list(dict.fromkeys(map(text, planned))),
         "quoted": quoted,
-        "command": "python -m bench check --impl {impl} --case {case} --seed {seed}",
+        "commands": [_commands(run.header.environment) for run in runs],
         "runs": [run_label(run) for run in runs],
         "created": [moment(run.header.created) for run in runs],
         "reference": text(said.reference),
@@ -64,7 +64,7 @@ def payload(said: Summary, runs: Sequence[Run], against: Sequence[Judgement] = (
             for name, seen in limits(rows).items()
         },
         "aggregation": aggregation,
-        "columns": _columns(rows),
+        **_columns(rows),
         "panels": panels(rows),
         "winners": winners(rows),
         "gqa": gqa_panels(rows),
@@ -87,6 +87,15 @@ def run_label(run: Run) -> str:
     return f"{plain(machine.device_name)}, {moment(run.header.created)}{plain(revision)}"
 
 
+def _commands(environment: Environment) -> dict[str, str]:
+    """What repeats a record of a run, with places for the words of one record."""
+    places = {"implementation": "{impl}", "case": "{case}", "seed": "{seed}"}
+    return {
+        "check": command_line("check", environment, **places),
+        "time": command_line("run", environment, **places),
+    }
+
+
 def _planned(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
     """Every implementation's own name, in the order of the runs."""
     planned = (name for run in runs for name in run.header.implementations)
@@ -95,7 +104,7 @@ def _planned(rows: pd.DataFrame, runs: Sequence[Run]) -> list[str]:
 
 def _quoted(names: Iterable[str]) -> dict[str, str]:
     """Names that a shell must not see as they are shown, by what is shown."""
-    pairs = ((text(name), shlex.quote(name)) for name in dict.fromkeys(names))
+    pairs = ((text(name), shell_word(name)) for name in dict.fromkeys(names))
     return {shown: quoted for shown, quoted in pairs if quoted not in (shown, "''")}
 
 
@@ -106,23 +115,25 @@ def number(value: object, significant: int = 6) -> float | int | str | None:
     real = float(value)  # type: ignore[arg-type]  # a scalar
     if math.isinf(real):
         return "inf" if real > 0 else "-inf"
-    rounded = float(f"{real:.{significant}g}")
+    shown = f"{real:.{significant - 1}e}"
+    # What looks like a half between two numbers of three digits is kept whole, so that the page rounds it the same way.
+    rounded = real if shown.partition("e")[0].endswith("500") else float(shown)
     return int(rounded) if rounded.is_integer() else rounded
 
 
 def _columns(rows: pd.DataFrame) -> dict[str, Any]:
-    columns: dict[str, Any] = {name: _coded(rows[name]) for name in CODED}
-    # A column without any number is null, to be filled by the page.
-    columns |= {
-        name: [number(value) for value in rows[name]] if rows[name].notna().any() else None for name in NUMBERS
-    }
-    columns["tied"] = [1 if value is True else 0 for value in rows["tied"]]
     families = list(dict.fromkeys(family for shares in rows["families"] for family in shares))
-    columns["shares"] = {
-        text(family): [number(shares.get(family), 3) for shares in rows["families"]] for family in families
+    return {
+        "texts": {name: _coded(rows[name]) for name in CODED},
+        # A column without any number is null, to be filled by the page.
+        "numbers": {
+            name: [number(value) for value in rows[name]] if rows[name].notna().any() else None for name in NUMBERS
+        },
+        "shares": {
+            text(family): [number(shares.get(family), 3) for shares in rows["families"]] for family in families
+        },
+        "permille": _samples(rows),
     }
-    columns["permille"] = _samples(rows)
-    return columns
 
 
 def _coded(column: pd.Series) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.bench.records.schema import Run
+from attnbench.bench.units import length
 from attnbench.impls.contract import Case
-from attnbench.reports.units import length
 
 CELLS = 32
 PROBES = 4

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench.bench.records.schema import Run
+from attnbench.bench.units import interval, listed, show
 from attnbench.reports.choices import ranked
 from attnbench.reports.data import table
 from attnbench.reports.text import plain
-from attnbench.reports.units import interval, listed, show
 from attnbench.reports.words import Paragraph, summary
 
 MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILABLE": "dim"}

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from attnbench.bench.records.schema import Run
+from attnbench.bench.units import count, listed
 from attnbench.reports.data import limits, timed
 from attnbench.reports.text import code, plain
-from attnbench.reports.units import count, digits, listed
 
 WIDE = 0.05
 """Half an interval over the median, above which a timing spreads widely."""
@@ -65,13 +65,17 @@ def _spread(usable: pd.DataFrame) -> Iterable[str]:
     yield (
         f"Times are medians of {_span(int(samples.min()), int(samples.max()))} samples "
         f"by {listed([code(str(clock)) for clock in usable['clock'].unique()])}, with 95% intervals; "
-        f"the typical interval is ±{digits(100 * half.median(), 2)}%. "
+        f"the typical interval is ±{_two_digits(100 * half.median())}%. "
         "Where two intervals overlap, it is called a tie."
     )
     if wide := int((half > WIDE).sum()):
         yield f"{count(wide, 'timing')} of {len(usable):,} spread widely (interval beyond ±{WIDE:.0%})."
     if few := int((samples < FEW).sum()):
         yield f"{count(few, 'timing')} have fewer than {FEW} samples: their range covers less than 95%."
+
+
+def _two_digits(percent: float) -> str:
+    return f"{percent:.1f}" if percent < 10 else f"{percent:.0f}"
 
 
 def _span(low: int, high: int) -> str:

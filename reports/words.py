@@ -12,11 +12,11 @@ import pandas as pd
 
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.verdict import SEVERITY, About, Judgement, Verdict
+from attnbench.bench.units import count, digits, interval, length, listed, show
 from attnbench.reports.choices import Choice, choices, default_reference
 from attnbench.reports.data import BROKEN, NOT_RUN, table
 from attnbench.reports.text import code, moment, plain
 from attnbench.reports.trust import trust
-from attnbench.reports.units import count, digits, interval, length, listed, show
 
 NOT_BEST = 1.05
 """Ratio to the fastest of a case above which a choice for several cases says what it costs."""

@@ -68,7 +68,7 @@ def command(
             step(record)
     if json_file:
         _write(json_file, records)
-    for line in (*reported_lines(records), *verdict_lines(records, device, options)):
+    for line in (*reported_lines(records), *verdict_lines(records, here.environment, options.words)):
         click.echo(line, err=json_file == "-")
     raise SystemExit(exit_code(records))
 

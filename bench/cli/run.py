@@ -168,14 +168,13 @@ def _show(run: Run, folder: Path, reference: str | None, spent: PhaseTimes) -> N
     from attnbench.reports.html import write_report
     from attnbench.reports.terminal import render_run
 
-    device = run.header.environment.device
     console = Console(highlight=False)
     render_run(run, console, reference)
     report = folder / "report.html"
     start = perf_counter()
     write_report([run], report, reference_implementation=reference)
     spent.reporting_s = perf_counter() - start
-    for line in verdict_lines(run.records, device):
+    for line in verdict_lines(run.records, run.header.environment):
         click.echo(line)
     click.echo(spent.told(since_start_s()), err=True)
     click.echo(f"report: {report}")

@@ -14,9 +14,11 @@ from attnbench.bench.cli.progress import bar
 from attnbench.bench.cli.sweep_options import sweep_options
 from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.environment import environment
+from attnbench.bench.records.repeat import repeat_command
 from attnbench.bench.records.schema import Environment, Header, Peaks, Record, Status
 from attnbench.bench.registry.declarations import NO_OPTIONS, Options
 from attnbench.bench.sweeps import Sweep
+from attnbench.bench.units import show
 from attnbench.bench.workers.answers import Description, Unusable
 from attnbench.bench.workers.process import Pool, Worker, pool
 from attnbench.bench.workers.setting import Setting
@@ -152,8 +154,6 @@ def told(record: Record) -> str:
     """One line about a record."""
     line = f"{record.case.id}  {record.implementation}  {record.status}"
     if record.measurement is not None:
-        from attnbench.reports.units import show
-
         line += f"  {show(record.measurement.median_ns, 'time')}"
     return line + (f"  {record.reason}" if record.reason else "")
 
@@ -176,12 +176,6 @@ def exit_code(records: Sequence[Record]) -> int:
     return 0 if any(record.status is Status.PASSED for record in records) else EXIT_NOTHING
 
 
-def repeat_command(record: Record, device: str, options: Options = NO_OPTIONS) -> str:
-    """The command that repeats the check of one record alone."""
-    words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed), *options.words]
-    return join(["python", "-m", "bench", "check", *words, *(["--device", device] if device != "cpu" else [])])
-
-
 def reported_lines(records: Sequence[Record]) -> Iterator[str]:
     """What was tried, what is reported of each implementation without making it wrong, and declared limits seen."""
     judged = [record for record in records if record.agreement is not None]
@@ -202,11 +196,14 @@ def reported_lines(records: Sequence[Record]) -> Iterator[str]:
         yield f"note: {line}, on {count} case{'' if count == 1 else 's'}"
 
 
-def verdict_lines(records: Sequence[Record], device: str, options: Options = NO_OPTIONS) -> Iterator[str]:
-    """What is wrong, each with the command that repeats it; then one line that sums up."""
+def verdict_lines(records: Sequence[Record], here: Environment, options: Sequence[str] = ()) -> Iterator[str]:
+    """What is wrong, each with the command that repeats it; then one line that sums up.
+
+    `options` are words of this command that a repetition needs too.
+    """
     wrong = [record for record in records if record.status.is_failure]
     for alike in _alike(wrong):
-        yield from _told_once(alike, device, options)
+        yield from _told_once(alike, here, options)
     refusals: dict[str, int] = {}
     for record in records:
         if record.status.is_refusal:
@@ -234,7 +231,7 @@ def _alike(records: Sequence[Record]) -> list[list[Record]]:
     return list(groups.values())
 
 
-def _told_once(alike: Sequence[Record], device: str, options: Options) -> Iterator[str]:
+def _told_once(alike: Sequence[Record], here: Environment, options: Sequence[str]) -> Iterator[str]:
     """The first of some records that went wrong alike, and the cases of the others."""
     first, *others = alike
     yield f"{first.status} {first.implementation} on {first.case.id}"
@@ -242,4 +239,4 @@ def _told_once(alike: Sequence[Record], device: str, options: Options) -> Iterat
     yield from (f"    at {frame}" for frame in first.traceback)
     if others:
         yield f"  the same on {', '.join(record.case.id for record in others)}"
-    yield f"  repeat: {repeat_command(first, device, options)}"
+    yield f"  repeat: {repeat_command(first, here, options=options)}"

@@ -102,7 +102,7 @@ def _table(sweep: "Sweep", plan: Plan | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from attnbench.bench.sweeps.limits import human_bytes
+    from attnbench.bench.units import show
     from attnbench.impls.contract import cost
 
     table = Table(title=f"{sweep.name}: {sweep.description}" if sweep.description else sweep.name, box=None)
@@ -112,7 +112,7 @@ def _table(sweep: "Sweep", plan: Plan | None) -> None:
     for index, case in enumerate(sweep.cases):
         exact = cost(case)
         sizes = (exact.minimal_bytes, exact.input_bytes, exact.score_bytes)
-        moved, inputs, scores = (human_bytes(count) for count in sizes)
+        moved, inputs, scores = (show(count, "bytes") for count in sizes)
         intensity = f"{exact.intensity_flops_per_byte:.3g}"
         more = (str(plan.counts[index]), human_seconds(plan.estimates[index].case_s)) if plan else ()
         table.add_row(

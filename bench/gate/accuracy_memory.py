@@ -1,7 +1,6 @@
 """What else can get worse while a case still passes: its accuracy, and its memory."""
 
 import math
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +22,8 @@ LEAST_BYTES = 16 * 1024
 """Growth below either is what an allocator rounds."""
 
 
-def repeat(record: Record) -> str:
-    """The command that checks this record alone, quoted for a shell."""
-    words = ["--impl", record.implementation, "--case", record.case.id, "--seed", str(record.seed)]
-    return shlex.join(["python", "-m", "bench", "check", *words])
-
-
 def finding(now: Record, about: About, verdict: Verdict, reason: str, **figures: Any) -> Finding:
-    """A finding about `now`, with the command that repeats it; figures that are not finite are left out."""
+    """A finding about `now`; figures that are not finite are left out."""
     case, name = now.key
     finite = {key: value for key, value in figures.items() if math.isfinite(value)}
     return Finding(
@@ -39,7 +32,6 @@ def finding(now: Record, about: About, verdict: Verdict, reason: str, **figures:
         about=about,
         verdict=verdict,
         reason=reason,
-        repeat="" if about in (About.TIME, About.MEMORY) else repeat(now),
         **finite,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from attnbench.bench.records.nvml import UnknownGpu, gpu
+from attnbench.bench.records.repeat import variables
 from attnbench.bench.records.schema import Environment
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -39,6 +40,7 @@ def environment(device: str, torch_facts: Mapping[str, str]) -> Environment:
         "load_1m": f"{os.getloadavg()[0]:.2f}",
         "cpu_mhz": f"{frequency.current:.0f}" if (frequency := psutil.cpu_freq()) else "unknown",
         **({"gpu_uuid": uuid} if uuid else {}),
+        **({"variables": set_here} if (set_here := variables()) else {}),
     }
     commit, dirty = revision()
     threads = f"{must_match['threads']} thread{'' if must_match['threads'] == '1' else 's'}"

@@ -4,9 +4,11 @@ import re
 from dataclasses import dataclass
 
 from attnbench.bench.sweeps.errors import SweepError
+from attnbench.bench.units import SCALES, show
 from attnbench.impls.contract import Case, cost
 
-UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+UNITS = {unit.lower(): size for size, unit in SCALES["bytes"]} | {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+"""What an amount of memory may be written in, and its size in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Limits:
             ("inputs", exact.input_bytes, self.input_bytes),
         ):
             if bound is not None and needed > bound:
-                return f"needs {human_bytes(needed)} for {name}, the limit is {human_bytes(bound)}"
+                return f"needs {show(needed, 'bytes')} for {name}, the limit is {show(bound, 'bytes')}"
         return None
 
 
@@ -52,12 +54,3 @@ def seconds(value: object) -> float:
     if isinstance(value, bool) or not match:
         raise SweepError(f"{value!r} is no time: expected seconds, such as 30, 30 s or 2 min")
     return float(match[1]) * {"h": 3600, "m": 60, "min": 60}.get(match[2], 1)
-
-
-def human_bytes(count: float) -> str:
-    """Three digits and a binary unit: 4.00 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} TiB"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from attnbench.bench.records.verdict import Finding, Judgement, Verdict
+from attnbench.bench.units import NONE
 from attnbench.reports.markdown import escaped
 from attnbench.reports.text import code
-from attnbench.reports.units import NONE
 from attnbench.reports.verdicts import words
 
 MOST_ROWS = 50

@@ -8,9 +8,9 @@ from markupsafe import Markup
 
 from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import OPEN, About, Finding, Judgement, Verdict
-from attnbench.reports.html import SHOWN_LINES, environment, inline
+from attnbench.bench.units import NONE, count
+from attnbench.reports.html import SHOWN_LINES, environment, inline, joined
 from attnbench.reports.text import plain, visible
-from attnbench.reports.units import NONE, count
 from attnbench.reports.verdicts import words
 from attnbench.reports.verdicts.plot import BOUNDS, LANES, WIDTH, Plot, plot
 
@@ -65,7 +65,7 @@ def render(judgement: Judgement, trials: Sequence[Trial] = ()) -> str:
             undrawn=_undrawn(judgement, by_case),
             width=WIDTH,
             styles=Markup("\n").join(inline(name) for name in STYLES),
-            theme=inline("theme.js"),
+            theme=joined("theme"),
         )
     )
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import Finding
+from attnbench.bench.units import count, present, show
 from attnbench.reports.text import plain
-from attnbench.reports.units import count, present, show
 
 WIDTH, MARGIN = 232, 8
 TOP, LANE, AXIS = 9, 12, 14

@@ -5,8 +5,8 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench.bench.records.verdict import Finding, Judgement, Verdict
+from attnbench.bench.units import NONE
 from attnbench.reports.text import plain
-from attnbench.reports.units import NONE
 from attnbench.reports.verdicts import words
 
 STYLES = {

@@ -6,8 +6,8 @@ Text from outside is made fit by :func:`attnbench.reports.text.plain`.
 from collections import Counter
 
 from attnbench.bench.records.verdict import SEVERITY, About, Finding, Judgement, Verdict
+from attnbench.bench.units import count, interval, show
 from attnbench.reports.text import plain
-from attnbench.reports.units import count, interval, show
 
 ABOUT = {
     About.TIME: "time",

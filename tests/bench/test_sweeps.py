@@ -108,7 +108,7 @@ def test_what_is_too_large_is_left_out_with_a_reason(write):
     assert ids(sweep) == ["b1-h8-s8-d64-causal-fp32"]
     ((name, reason),) = sweep.skipped
     assert name == "b1-h8-s4096-d64-causal-fp32"
-    assert "the limit is 1 MiB" in reason
+    assert "the limit is 1.00 MiB" in reason
 
 
 def test_what_can_not_be_built_is_left_out_with_the_rule_it_breaks(write):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from attnbench.bench.sweeps import SweepError, load_sweep
 from attnbench.bench.sweeps.batches import Requests, parse_batch
-from attnbench.bench.sweeps.limits import byte_count, human_bytes, seconds
+from attnbench.bench.sweeps.limits import byte_count, seconds
 from attnbench.bench.sweeps.readers import integers
 
 
@@ -126,5 +126,3 @@ def test_memory_and_time():
     assert byte_count("1.5GB") == 1_500_000_000
     assert byte_count(512) == 512
     assert (seconds(30), seconds("30 s"), seconds("2 min")) == (30, 30, 120)
-    assert human_bytes(4 * 2**30) == "4 GiB"
-    assert human_bytes(1536) == "1.5 KiB"

@@ -31,6 +31,8 @@ PAGES = {
     "nasty": lambda path: write_report([synthetic.nasty()], path),
     "empty": lambda path: write_report([synthetic.empty()], path),
     "nothing": lambda path: write_report([], path),
+    "cuda": lambda path: write_report([synthetic.cuda()], path),
+    "figures": lambda path: write_report([synthetic.figures()], path),
     "single": lambda path: write_report([synthetic.single()], path),
     "all wrong": lambda path: write_report([synthetic.all_wrong()], path),
     "two runs": lambda path: write_report(
@@ -69,12 +71,9 @@ class Opened:
 
 RESET = """() => {
   history.replaceState(null, "", location.pathname);
-  AB.expanded.clear();
-  AB.readAddress();
-  document.getElementById("search").value = "";
   for (const menu of document.querySelectorAll("details[data-facet]")) menu.open = false;
   document.getElementById("detail").close();
   document.activeElement.blur();
   scrollTo(0, 0);
-  AB.update();
+  window.dispatchEvent(new Event("hashchange"));
 }"""

@@ -28,7 +28,7 @@ NASTY = "</script><script>alert(1)</script>"
 FAMILIES = ("normal", "large_scores", "one_hot", "poison")
 MACHINE = "Example CPU (made-up numbers)"
 
-Fault = Callable[[Case, str], tuple[Status, str] | None]
+Fault = Callable[[Case, str], tuple[Status, str] | None] | None
 
 
 @dataclass(frozen=True)
@@ -299,6 +299,49 @@ def nasty() -> Run:
 def empty() -> Run:
     """A header and nothing else."""
     return Run(header=header(model_cases()[:2], ["sdpa_math"]), records=(), path="runs/empty")
+
+
+def cuda(*, factor: float = 1.0, fault: Fault = plausible_fault) -> Run:
+    """A run on a GPU that nobody has: one implementation is right, one wrong."""
+    case = shape(32, 8, 128, 512, 512, dtype="bf16", mask=Window(255, 0))
+    machine = environment("Example GPU (made-up numbers)", device="cuda")
+    return plausible(
+        cases=[case], speeds=(SPEEDS[2], SPEEDS[4]), machine=machine, factor=factor, fault=fault, samples=21
+    )
+
+
+FIGURES = tuple(
+    digits * 10.0**power
+    for power in range(13)
+    for digits in (0.123456, 0.9994999, 0.9995, 0.99951, 1.0, 1.004999, 1.125, 1.2349996, 1.375, 3.21)
+)
+"""Where a number's form changes, halves between two forms, and numbers beside them."""
+
+
+def figures() -> Run:
+    """A record for each of :data:`FIGURES`, as its times, its memory and its error."""
+    rng, base = random.Random(2), shape(4, 2, 64, 128, 128, dtype="bf16", mask=Causal())
+    records = []
+    for place, figure in enumerate(FIGURES):
+        measured = Measurement(
+            samples_ns=(figure,),
+            calls=1,
+            first_call_ns=figure * 1.01,
+            clock="perf_counter",
+            cache="warm",
+            peak_bytes=round(figure),
+        )
+        judged = Agreement(comparisons=(comparison(rng, base, "normal", share=min(1.0, figure / 10.0**12)),))
+        record = Record(
+            case=base,
+            implementation=f"number {place}",
+            status=Status.PASSED,
+            agreement=judged,
+            measurement=measured,
+        )
+        records.append(record)
+    head = header([base], [record.implementation for record in records])
+    return Run(header=head, records=tuple(records), path="runs/figures")
 
 
 def single() -> Run:

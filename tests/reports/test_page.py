@@ -3,12 +3,14 @@ import json
 import re
 
 import pytest
+import synthetic
 from report_pages import PAGES
 from synthetic import NASTY
 
+from attnbench.bench.records.repeat import repeat_command
+from attnbench.bench.units import interval, show
 from attnbench.reports.choices import ranked
 from attnbench.reports.data import table
-from attnbench.reports.units import SCALES, show
 
 
 def shown_records(page):
@@ -23,6 +25,14 @@ def plotted(page, section="curves"):
         "plot => plot.data.map((t) => [t.name, t.mode])"
     )
     return [name for name, mode in traces if mode != "lines"]
+
+
+def downloaded(page, folder):
+    """The records that the page gives as JSON, in the table's order."""
+    with page.expect_download() as waiting:
+        page.locator("#json").click()
+    waiting.value.save_as(folder / "records.json")
+    return json.loads((folder / "records.json").read_text())
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -55,12 +65,25 @@ def test_the_numbers_in_the_page_are_those_of_the_records(golden_page, golden):
     assert show(best["median_ns"], "time") in first.inner_text()
 
 
-def test_the_script_formats_as_python_does(golden_page):
-    page = golden_page
-    numbers = [0, 1e-7, 0.00061, 0.5, 3.0, 9.996, 12.345, 999.6, 2048.0, 2**20 * 1.5, 999_999.0, 1_234_567.0, 1e12]
-    pairs = [[value, kind] for kind in SCALES for value in numbers]
-    told = page.evaluate("pairs => pairs.map(([value, kind]) => AB.show(value, kind))", pairs)
-    assert told == [show(value, kind) for value, kind in pairs]
+def test_the_page_shows_every_number_as_python_does(open_page):
+    page = open_page("figures")
+    lines = {}
+    for _ in range(1 + len(synthetic.FIGURES) // 50):
+        for line in page.locator("#table tbody tr").all_inner_texts():
+            cells = line.split("\t")
+            lines[cells[0].partition(" ")[2]] = cells
+        if page.locator("#pages button", has_text="Next").is_enabled():
+            page.locator("#pages button", has_text="Next").click()
+    rows = table([synthetic.figures()])
+    assert len(lines) == len(rows) == len(synthetic.FIGURES)
+    for row in rows.itertuples():
+        cells = lines[row.implementation]
+        assert cells[3].removesuffix(" ◂") == show(row.median_ns, "time")
+        assert cells[4] == interval(row.low_ns, row.high_ns, "time")
+        assert cells[6] == show(row.tflop_s, "rate")
+        assert cells[7] == show(row.peak_bytes, "bytes")
+        assert cells[8] == show(row.first_call_ns, "time")
+        assert cells[9] == show(row.share_of_budget, "plain")
 
 
 def test_a_filter_acts_on_everything(golden_page):
@@ -119,13 +142,10 @@ def test_older_runs_wait_behind_the_filter(open_page):
 def test_downloads_hold_the_right_numbers(golden_page, tmp_path, golden):
     page = golden_page
     page.evaluate("location.hash = '#impl=sdpa_flash'")
-    page.wait_for_function("AB.shownCount < AB.data.count")
+    page.locator("#shown", has_text=" of ").wait_for()
     rows = table([golden])
     wanted = rows[rows["implementation"] == "sdpa_flash"].set_index("case")["median_ns"]
-    with page.expect_download() as waiting:
-        page.locator("#json").click()
-    waiting.value.save_as(tmp_path / "records.json")
-    found = json.loads((tmp_path / "records.json").read_text())
+    found = downloaded(page, tmp_path)
     assert len(found) == len(wanted)
     for row in found:
         if row["median_ns"] is not None:
@@ -165,16 +185,42 @@ def test_a_speed_up_is_the_ratio_of_medians_with_both_intervals(open_page, golde
     assert (round(other["low_ns"] / mine["high_ns"], 4), round(other["high_ns"] / mine["low_ns"], 4)) in ends
 
 
-def test_sorting_orders_by_number_and_says_so(golden_page):
+def test_sorting_orders_by_number_and_says_so(golden_page, tmp_path):
     page = golden_page
     page.locator("[data-sort=median_ns]").click()
-    values = page.evaluate(
-        "AB.tableRows().map((row) => AB.get('median_ns', row)).filter((value) => value !== null)"
-    )
-    assert values == sorted(values)
+    values = [row["median_ns"] for row in downloaded(page, tmp_path)]
+    known = [value for value in values if value is not None]
+    assert len(known) > 50
+    assert values == sorted(known) + [None] * (len(values) - len(known))
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("median")
     page.locator("[data-sort=median_ns]").click()
     assert page.locator("th[aria-sort=descending]").count() == 1
+
+
+def test_a_record_opens_at_its_head(open_page):
+    page = open_page("golden")
+    page.set_viewport_size({"width": 800, "height": 400})
+    page.locator("#table td button").first.click()
+    dialog = page.locator("dialog")
+    assert dialog.evaluate("one => one.scrollHeight > one.clientHeight && one.scrollTop === 0")
+    assert page.locator("#detail-title").is_visible()
+    assert page.evaluate("document.activeElement.id") == "detail-title"
+
+
+def test_a_record_says_how_to_time_it_and_how_to_check_it(golden_page, golden):
+    page = golden_page
+    record = next(one for one in golden.records if one.measurement)
+    page.locator("#search").fill(f"{record.case.id}")
+    page.locator("#table tbody tr", has_text=record.implementation).locator("button").first.click()
+    for term, verb in (("time it again", "run"), ("check it again", "check")):
+        told = page.locator(f"dialog dt:has-text('{term}') + dd").inner_text()
+        assert told == repeat_command(record, golden.header.environment, verb)
+    page.locator("dialog form button").click()
+    untimed = next(one for one in golden.records if one.status == "UNSUPPORTED")
+    page.locator("#search").fill(untimed.case.id)
+    page.locator("#table tbody tr", has_text=untimed.implementation).locator("button").first.click()
+    assert page.locator("dialog dt:has-text('check it again')").count() == 1
+    assert page.locator("dialog dt:has-text('time it again')").count() == 0
 
 
 def test_everything_is_reached_by_keyboard(open_page):

@@ -10,10 +10,10 @@ from rich.console import Console
 from synthetic import NASTY, all_wrong, empty, nasty, plausible, single
 
 from attnbench.bench.gate.stored.judge import judge
+from attnbench.bench.units import show
 from attnbench.reports import markdown, tables
 from attnbench.reports.data import table
 from attnbench.reports.terminal import render_run
-from attnbench.reports.units import show
 
 RUNS = [nasty, empty, single, all_wrong]
 

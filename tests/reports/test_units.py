@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnbench.reports.units import SCALES, digits, interval, length, listed, show
+from attnbench.bench.units import SCALES, digits, interval, length, listed, show
 
 positive = st.floats(min_value=1e-12, max_value=1e18)
 
@@ -42,6 +42,10 @@ def test_a_number_with_its_unit_reads_back(value, kind):
         (math.nan, "time", "–"),
         (math.inf, "plain", "∞"),
         (0.0, "plain", "0"),
+        (1e300, "plain", "1.00e300"),
+        (2.0**30, "bytes", "1.00 GiB"),
+        (1_125_000, "time", "1.13 ms"),
+        (-2e-7, "plain", "-2.00e-7"),
     ],
 )
 def test_examples(value, kind, text):

@@ -17,8 +17,8 @@ from torch.utils.benchmark import Timer as TorchTimer
 from attnbench.bench.agreement.oracle import Oracle
 from attnbench.bench.registry.catalogue import find
 from attnbench.bench.timing.timer import Timer
+from attnbench.bench.units import show
 from attnbench.impls.contract import Case, parse_case
-from attnbench.reports.units import show
 
 CASES = (
     "b1-h4-s64-d64-causal-fp32",

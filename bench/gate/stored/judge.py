@@ -6,11 +6,14 @@ only a time beyond :data:`COARSE` is called a change. A finer question needs bot
 sides in one run: ``python -m bench compare``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from attnbench.bench.gate.accuracy_memory import accuracy, finding, memory
 from attnbench.bench.gate.status_changes import ending
 from attnbench.bench.gate.stored.times import COARSE, time
+from attnbench.bench.records.repeat import Verb, repeat_command
 from attnbench.bench.records.schema import Record, Run, Status
 from attnbench.bench.records.verdict import ABSENT, About, Finding, Judgement, Verdict, worst_first
 
@@ -38,7 +41,7 @@ def judge(
     return Judgement(
         baseline=baseline_name or name_of(baseline),
         candidate=candidate_name or name_of(candidate),
-        findings=worst_first(found),
+        findings=worst_first(list(_repeatable(found, candidate, baseline))),
         notes=tuple(_notes(candidate, baseline)),
         invalid_reason=_invalid_reason(candidate, found, other),
     )
@@ -81,6 +84,15 @@ def _findings(candidate: Run, baseline: Run) -> Iterator[Finding]:
             yield from _new(now)
         elif before is not None:
             yield from _gone(before, planned=key in candidate.missing)
+
+
+def _repeatable(findings: Iterable[Finding], candidate: Run, baseline: Run) -> Iterator[Finding]:
+    """The findings with the command that repeats the record alone where the candidate was made."""
+    records, here = _by_key(baseline) | _by_key(candidate), candidate.header.environment
+    for one in findings:
+        verb: Verb = "run" if one.about in (About.TIME, About.MEMORY) else "check"
+        command = repeat_command(records[one.case, one.implementation], here, verb)
+        yield msgspec.structs.replace(one, repeat=command)
 
 
 def _by_key(run: Run) -> dict[tuple[str, str], Record]:
