@@ -1,4 +1,4 @@
-"""What happens to one case, step by step; every way to end becomes a record."""
+"""One case with its implementations, step by step; every outcome becomes a record."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ import msgspec
 from attnbench.bench.phase_times import PhaseTimes
 from attnbench.bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
 from attnbench.bench.timing.conditions import WITHIN_ROUNDS, Watch, machine_moved
-from attnbench.bench.timing.rounds import Effort, Sampler, contest
+from attnbench.bench.timing.rounds import Effort, Sampler, sample_in_rounds
 from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, OpenAnswer
 from attnbench.bench.workers.process import Pool
 from attnbench.bench.workers.status import RemoteError, WorkerFailure, status_of
 from attnbench.impls.contract import Case, cost
 
 ROOF_MARGIN = 1.25
-"""A rate this far above the device's own matrix product is no result: peaks vary by less from run to run."""
+"""A rate so many times that of the device's own matrix product is invalid: peaks vary by less from run to run."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Settings:
 
     `properties` None is all of them.
 
-    A disturbed contest is held again at most `remeasure` times. `peaks` gives the
-    device's measured peaks (measured again with True): a time that beats them is no result.
+    Disturbed rounds are repeated at most `remeasure` times. `peaks` gives the device's
+    measured peaks (measured again with True): a time that needs a higher rate is invalid.
     """
 
     seed: int = 0
@@ -39,7 +39,7 @@ class Settings:
 
 
 class CaseRun:
-    """What happens to one case; every way to end becomes a record in :meth:`record`."""
+    """One case with its implementations; every outcome becomes a record in :meth:`record`."""
 
     def __init__(self, case: Case, pool: Pool, settings: Settings, spent: PhaseTimes) -> None:
         self.case, self.pool, self.settings, self.spent = case, pool, settings, spent
@@ -99,13 +99,13 @@ class CaseRun:
         self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0, notes)
         self.wall_s[name] = record.wall_s
 
-    def contest(self, opened: list[Sampler]) -> list[Sampler]:
-        """Sample all in turn; a disturbed contest is held again, a few times, and then marked."""
+    def sample_all(self, opened: list[Sampler]) -> list[Sampler]:
+        """Sample all in rounds; disturbed rounds are repeated, at most `remeasure` times, and then marked."""
         ended: list[Sampler] = []
         for _ in range(1 + self.settings.remeasure):
             before = self._probe()
             watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
-            stopped = list(contest(opened, self.settings.effort, self.settings.seed))
+            stopped = list(sample_in_rounds(opened, self.settings.effort, self.settings.seed))
             self.conditions = self._conditions(watch.conditions(), before, self._probe())
             self._account(stopped)
             ended += [sampler for sampler in stopped if sampler.error is not None]
@@ -116,7 +116,7 @@ class CaseRun:
         return ended + right
 
     def _account(self, stopped: Sequence[Sampler]) -> None:
-        """Count what a contest took: its timed calls, and what lay between them."""
+        """Add the time of these rounds to the phases: timed calls, and the time between them."""
         for sampler in stopped:
             sampled_ns = sum(sampler.samples_ns[len(sampler.prior_ns) :])
             timed_s = sampled_ns * self.ready[sampler.name].calls / 1e9
@@ -204,7 +204,7 @@ class CaseRun:
         agreement: Agreement | None = None,
         measurement: Measurement | None = None,
     ) -> Record:
-        """The record of one ending."""
+        """The record of `name`, from an error, an agreement or a measurement."""
         status, reason = (Status.PASSED, "") if error is None else status_of(error)
         if agreement is not None and not agreement.ok:
             status, reason = Status.WRONG, why_wrong(agreement)
@@ -232,20 +232,20 @@ class CaseRun:
 
 
 def why_wrong(agreement: Agreement) -> str:
-    """What disagrees, in one line: the output that says most about it; without one, the checks that failed."""
+    """What disagrees, in one line: the most informative output; the failed checks where every output agrees."""
     if not agreement.failures:
         return "; ".join(f"{check.name}: {check.detail}" for check in agreement.failed_checks)
     also = ", ".join(check.name for check in agreement.failed_checks)
-    return _told(_telling(agreement.failures)) + (f"; fails as well: {also}" if also else "")
+    return _failure_line(_most_informative(agreement.failures)) + (f"; fails as well: {also}" if also else "")
 
 
-def _telling(failures: Sequence[Comparison]) -> Comparison:
-    """The failure with a hint, of the ordinary inputs before all; the worst where none has one."""
+def _most_informative(failures: Sequence[Comparison]) -> Comparison:
+    """A failure with a hint, preferably on normal inputs; the worst failure where none has a hint."""
     hinted = [failure for failure in failures if failure.hint]
     return min(hinted, key=lambda failure: failure.family != "normal", default=failures[0])
 
 
-def _told(failure: Comparison) -> str:
+def _failure_line(failure: Comparison) -> str:
     index = ", ".join(map(str, failure.worst_index))
     what = (
         f"error {float(failure.max_error):.3g} over budget {failure.max_budget:.3g} at [{index}], "

@@ -1,4 +1,4 @@
-"""Where the wall time of a run went, and how it is told. Phases follow one another, so that they add up."""
+"""How the wall time of a run divides into phases, which don't overlap and so add up."""
 
 import time
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import psutil
 class PhaseTimes:
     """Seconds by phase.
 
-    `expecting_s` is the oracle's, `inputs_s` that of making inputs and binding them,
-    `timed_s` that of calls under the clock (warm-ups and samples, those of a contest
-    that was held again too), `between_s` what lies between samples: pauses, untimed calls, requests.
+    `expecting_s` is that of the float64 reference, `inputs_s` of making inputs and preparing calls,
+    `timed_s` of timed calls (warm-ups and samples, also of rounds that were repeated),
+    `between_s` of everything between samples: pauses, untimed calls, requests to workers.
     """
 
     expecting_s: float = 0.0
@@ -22,8 +22,8 @@ class PhaseTimes:
     between_s: float = 0.0
     reporting_s: float = 0.0
 
-    def told(self, wall_s: float) -> str:
-        """One line: the phases, the rest of `wall_s`, and the share of what is none of a run's purposes."""
+    def summary_line(self, wall_s: float) -> str:
+        """One line: the phases, the rest of `wall_s`, and the share of everything but inputs, checks and timed calls."""
         phases = {
             "oracle": self.expecting_s,
             "checks": self.checking_s,

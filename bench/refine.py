@@ -1,4 +1,4 @@
-"""What is left of a time budget goes where it matters: wide intervals and close contests."""
+"""Spend the rest of a time budget on the cases whose times are least certain."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from attnbench.bench.timing.rounds import half_width
 from attnbench.bench.workers.process import Pool
 
 CLOSE_CASE_WEIGHT = 2.0
-"""How much more a case counts whose fastest implementation isn't told from the second."""
+"""Weight of a case whose two fastest implementations can't be distinguished yet; of every other case it is 1."""
 
 MOST_ROUNDS = 4000
 
@@ -25,9 +25,9 @@ def refine(
     keep: Callable[[Record], None],
     spent: PhaseTimes,
 ) -> Iterator[Record]:
-    """Time cases again until `until_s` of ``perf_counter``, the neediest first.
+    """Time cases again until `until_s` of ``perf_counter``, the least certain case first.
 
-    Each record yielded holds the earlier samples too, and takes the place of the one of the same key.
+    Each record yielded holds the earlier samples too, and replaces the one of the same key.
     """
     effort = replace(settings.effort, at_most=MOST_ROUNDS)
     timed = {record.key: record for record in records if record.measurement is not None}
@@ -39,7 +39,7 @@ def refine(
         opened = [life.open(record) for record in needy]
         yield from _kept([one for one in opened if isinstance(one, Record)], timed, keep)
         samplers = [one for one in opened if not isinstance(one, Record)]
-        yield from _kept([life.finish(one) for one in life.contest(samplers)], timed, keep)
+        yield from _kept([life.finish(one) for one in life.sample_all(samplers)], timed, keep)
 
 
 def _kept(
@@ -63,7 +63,7 @@ def neediest(timed: Iterable[Record], interval: float) -> list[Record]:
 
 
 def need(records: Sequence[Record], interval: float) -> float:
-    """How much more samples would help a case: its widest interval beyond `interval`, close contests more."""
+    """How much more samples would help a case: its widest interval, weighted; 0 where all are narrow enough."""
     measured = sorted((r.measurement for r in records if r.measurement), key=lambda m: m.median_ns)
     widest = max((half_width(m.samples_ns) for m in measured), default=0.0)
     if widest <= interval or all(len(m.samples_ns) >= MOST_ROUNDS for m in measured):

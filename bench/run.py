@@ -31,7 +31,7 @@ def run_case(
             yield ready
         else:
             opened.append(ready)
-    for sampler in life.contest(opened):
+    for sampler in life.sample_all(opened):
         yield life.finish(sampler)
 
 

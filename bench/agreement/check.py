@@ -42,12 +42,12 @@ def check(
     properties: Sequence[str] = tuple(PROPERTIES),
     surroundings: bool = True,
 ) -> Checked:
-    """Compare `implementation` with the oracle on `case`; raises Refusal where it can't do the case.
+    """Compare `implementation` with the float64 reference on `case`; raises Refusal where it can't do the case.
 
     Side effects are watched on the first of `families`; properties, and the side effects that need
-    several inputs, are tried on a small case of the same kind. Without `surroundings` nothing of the process
-    is changed around a call (default dtype, allocations): code that is compiled anew for each such change
-    takes too long otherwise. Raises Refusal, too, where none of `families` says anything about the case.
+    several inputs, are tried on a small case of the same kind. Without `surroundings` no setting of the process
+    is changed around a call (default dtype, allocations): torch.compile would compile again for each change,
+    which takes too long. Raises Refusal, too, where none of `families` applies to the case.
     """
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
@@ -55,7 +55,7 @@ def check(
     if case.dropout:
         return _by_statistics(implementation, case, oracle.device, seed)
     if not list(plan(case, families, implementation)):
-        raise Refusal(f"none of the families {', '.join(families) or '(none given)'} says anything about this case")
+        raise Refusal(f"none of the families {', '.join(families) or '(none given)'} applies to this case")
     with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):
         return _check(implementation, case, oracle, seed, families, properties, surroundings=surroundings)
 
@@ -102,7 +102,7 @@ def _check(
 
 
 def _putting_back(prepare: Callable[[Inputs], Call]) -> Callable[[Inputs], Call]:
-    """`prepare` whose calls leave the settings of the process as they were: one finding must not become many."""
+    """`prepare` whose calls restore the settings of the process: one finding must not cause others."""
 
     def prepare_guarded(inputs: Inputs) -> Call:
         state, call = global_state(), prepare(inputs)
@@ -120,9 +120,9 @@ def _putting_back(prepare: Callable[[Inputs], Call]) -> Callable[[Inputs], Call]
 def plan(
     case: Case, families: Sequence[str], implementation: Implementation | None = None
 ) -> Iterator[tuple[str, Case]]:
-    """Which case each family runs on: the case itself for ``normal``, a lighter one for the rest if it is large.
+    """Which case each family runs on: the case itself for ``normal``, a smaller one for the others if it is large.
 
-    Without an implementation, what any of them may need.
+    Without an implementation, every family that some implementation may need.
     """
     strided = implementation is None or "strided" in implementation.features
     for family in families:
@@ -159,7 +159,7 @@ def _differentiable(inputs: Inputs) -> Inputs:
 def _compared(
     inputs: Inputs, outputs: Outputs, family: str, wanted: Expectation, given: Sequence[Tensor]
 ) -> Iterator[Comparison]:
-    """Each output that is there against its target; a failure gets a hint. `given` are outputs of other inputs."""
+    """Each output compared with its target; a failure gets a hint. `given` are the outputs of earlier families."""
     rows, targets = wanted.rows, wanted.targets
     found = compare("out", family, outputs.out, targets["out"], rows)
     if not found.ok:
@@ -206,7 +206,7 @@ def _limits(implementation: Implementation, comparisons: Sequence[Comparison]) -
 
 
 def _by_statistics(implementation: Implementation, case: Case, device: str, seed: int) -> Checked:
-    """What dropout leaves to judge: no oracle can foresee a single call."""
+    """Judge dropout by its statistics, since a single call has no expected output."""
     from attnbench.bench.agreement.dropout import check_dropout
 
     start = perf_counter_ns()

@@ -1,7 +1,6 @@
 """One output against its target: errors, budgets, where it is worst."""
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,16 +13,16 @@ from attnbench.bench.records.schema import Comparison, real
 def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor | None) -> Comparison:
     """Judge `got`; `rows` are the query rows that the target holds, None where it holds everything.
 
-    Every element must be finite where it has to be, the unjudged rows included.
-    An expected -inf (the LSE of an empty row) must be -inf. The L2 error is that
-    of the cell which stands worst against its budget, relative to what was expected there.
+    All rows must be finite, also those that are not compared. An expected -inf (the LSE
+    of an empty row) must be -inf. The L2 error is that of the band with the largest
+    share of its budget, relative to the norm of the expected band.
     """
     every = rows is None or len(rows) == got.shape[2]
     judged = (got if every else got[:, :, rows.to(got.device)]).cpu().double()  # type: ignore[union-attr]  # not every
     expected = target.expected
     error = absolute_error(judged, expected)
     place = int(error.argmax()) if error.numel() else 0
-    here = unravelled(place, error.shape)
+    here = tuple(map(int, np.unravel_index(place, error.shape)))
     index = list(here)
     if rows is not None:
         index[2] = int(rows[index[2]])
@@ -45,20 +44,8 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
     )
 
 
-def unravelled(place: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """The index of element `place` in row-major order.
-
-    ``torch.unravel_index`` does the same and loads sympy for it, 0.3 s in each process.
-    """
-    index = []
-    for size in reversed(shape):
-        place, here = divmod(place, size)
-        index.append(here)
-    return tuple(reversed(index))
-
-
 def absolute_error(judged: Tensor, expected: Tensor) -> Tensor:
-    """Elementwise; inf where one of the two is not finite and the other is not the same."""
+    """Elementwise; inf where one of the two is not finite, unless both are the same infinity."""
     error = (judged - expected).abs()
     if is_finite(error):
         return error
@@ -72,7 +59,7 @@ def is_finite(x: Tensor) -> bool:
 
 
 def _worst_band(error: Tensor, target: Target) -> tuple[float, float]:
-    """Relative L2 error and budget of the worst cell; absolute ones where nothing but 0 was expected."""
+    """Relative L2 error and budget of the worst band; absolute ones where only 0 was expected."""
     errors = band_norms(error)
     shares = torch.where(errors > 0, errors / target.l2_budgets, 0.0).flatten()
     worst = int(shares.nan_to_num(torch.inf).argmax())

@@ -1,9 +1,14 @@
-"""Cells: the parts of an output whose relative L2 error is judged on its own.
+"""Bands: runs of query rows of one head and batch row, each of which has an L2 error of its own.
 
-One norm over a whole causal output is ruled by its first rows, which see few
-keys and are large: a defect in late rows drowns in them. So the norm is taken
-by batch row, head and band of rows, in cells that hold enough elements for their
-norm to mean something.
+The first rows of a causal output see few keys and are large, so they dominate the
+norm of the whole. ``b1-h2-s256-d32-causal-bf16`` (normal inputs, seed 0) has 8 bands of
+32 rows a head. For the first head their norms are::
+
+    rows   0-31  32-63  64-95  96-127  128-159  160-191  192-223  224-255
+    norm   16.5    6.8    5.6     4.9      4.1      3.7      3.4      3.0
+
+If rows 224-255 of both heads were 0, the relative error of the whole would be 16%;
+that of their band is 100%.
 """
 
 from collections.abc import Sequence
@@ -12,16 +17,16 @@ import torch
 from torch import Tensor
 
 ENOUGH = 1024
-"""Elements of a cell; where bands, heads or batch rows hold fewer, they are judged together."""
+"""Least number of elements of a band; where heads or batch rows have fewer, they are judged together."""
 
 MOST_BANDS = 8
 
 
 def band_norms(x: Tensor, like: Sequence[int] = ()) -> Tensor:
-    """L2 norm of each cell of ``[B, H, R, D]`` (or ``[B, H, R]``).
+    """L2 norm of each band of ``[B, H, R, D]`` (or ``[B, H, R]``).
 
     The result is ``[B or 1, H or 1, bands]``: heads are merged first, then batch rows. `like` is the
-    shape whose cells are taken, where `x` holds one number for each of its rows.
+    shape that determines the bands, where `x` has one number for each row of it.
     """
     batch, heads, rows = x.shape[:3]
     width = (like or x.shape)[3] if len(like or x.shape) == 4 else 1

@@ -1,9 +1,8 @@
-"""What a wrong output looks like: known mistakes are computed on purpose and compared with it.
+"""What is wrong with an output: the outputs of known mistakes are computed and compared with it.
 
-A hint is given only where a mistake reproduces the output, to within the budget
-and to within a small part of what is wrong; a guess would be worse than none.
-Where several do, the nearest is named. Without one, the hint says where the
-wrong elements lie, if they lie together.
+A mistake is named only if it reproduces the output, to within the budget and to within a
+small part of the error, since a wrong hint is worse than none. Of several the nearest is
+named. If none fits, the hint describes where the wrong elements are, if they are close together.
 """
 
 import math
@@ -20,18 +19,18 @@ from attnbench.bench.agreement.oracle import Target
 from attnbench.impls.contract import Case, Inputs
 
 MOST_OF = 0.8
-"""Where more of an axis is wrong than this part of it, its numbers say nothing."""
+"""Where a larger part of an axis is wrong, the hint does not list its indices."""
 
 NEAR = 0.05
 """A mistake explains an output when it leaves less than this part of the error's norm."""
 
 SAME = 0.01
 MOST_ALIKE = 2
-"""Mistakes that leave less than `SAME` are alike here; where more than these are, none is named."""
+"""Mistakes whose remaining error is less than `SAME` can't be distinguished; if there are more than these, none is named."""
 
 
 def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
-    """The known mistake that gives `got` ``[B, Hq, M, Dv]`` on these rows, in words, or ''."""
+    """A description of the known mistake that gives `got` ``[B, Hq, M, Dv]`` on these rows, or ''."""
     judged, expected = got.detach().double()[:, :, rows.to(got.device)], target.expected.to(got.device)
     wrong = ~(absolute_error(judged, expected) <= target.max_budget).all(-1).all(0).all(0)
     if not bool(wrong.any()):  # no element is over the elementwise budget: all rows are alike
@@ -56,19 +55,19 @@ def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
 
 
 def _nearest(made: Iterable[tuple[str, Tensor]], judged: Tensor, expected: Tensor, target: Target) -> str:
-    """Words of the mistake that comes nearest to `judged`, if near enough; of two that can't be told apart."""
+    """The description of the mistake nearest to `judged`, if near enough; both where two can't be distinguished."""
     found: list[tuple[float, str]] = []
-    for says, other in made:
+    for description, other in made:
         blank = other.isnan().all(-1, keepdim=True)  # rows that see no key come out in many ways
         rest = torch.where(blank, 0.0, other - judged)
         if bool(blank.all()) or not bool(rest.isfinite().all()) or float(rest.abs().max()) > 2 * target.max_budget:
             continue
         error = _norm(torch.where(blank, 0.0, (judged - expected).nan_to_num(0.0)))
         if error and (part := _norm(rest) / error) < NEAR:
-            found.append((part, says + _blank_rows(judged, blank)))
+            found.append((part, description + _blank_rows(judged, blank)))
     best = min((part for part, _ in found), default=0.0)
-    words = list(dict.fromkeys(says for part, says in found if part <= max(1.5 * best, SAME)))
-    return "; or: ".join(words) if len(words) <= MOST_ALIKE else ""
+    nearest = list(dict.fromkeys(text for part, text in found if part <= max(1.5 * best, SAME)))
+    return "; or: ".join(nearest) if len(nearest) <= MOST_ALIKE else ""
 
 
 def _norm(x: Tensor) -> float:

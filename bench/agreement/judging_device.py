@@ -1,4 +1,4 @@
-"""Where results are judged: on their own device where that computes in float64, on the CPU otherwise."""
+"""The device on which results are compared: their own where it has float64, otherwise the CPU."""
 
 import torch
 from torch import Tensor
@@ -10,19 +10,19 @@ WITH_FLOAT64 = frozenset({"cpu", "cuda"})
 
 
 def judging_device(device: str) -> str:
-    """The device on which what `device` computed is judged."""
+    """The device on which results of `device` are compared."""
     return device if device in WITH_FLOAT64 else "cpu"
 
 
 def inputs_on_judging_device(inputs: Inputs) -> Inputs:
-    """`inputs` where they are judged; the very same where that is their own device."""
+    """`inputs` on the judging device; `inputs` themselves where they are there already."""
     if inputs.q.device.type in WITH_FLOAT64:
         return inputs
     return Inputs(case=inputs.case, **{name: on_judging_device(x.detach()) for name, x in inputs.tensors().items()})
 
 
 def on_judging_device(x: Tensor) -> Tensor:
-    """`x` where it is judged."""
+    """`x` on the judging device."""
     return x.to(judging_device(x.device.type))
 
 

@@ -1,4 +1,6 @@
-"""The low-precision twins: two plain honest ways in the case's own dtype, whose errors set the budget.
+"""The low-precision references: attention computed plainly in the case's own dtype, in two forms.
+
+Their errors against the float64 reference set the budget.
 
 - *eager*: scores, weights and output are each rounded to the dtype, gradients by
   autograd through these roundings, as a textbook implementation does.
@@ -6,10 +8,9 @@
   product; the backward recomputes them from the LSE and takes ``delta =
   rowsum(dout * out)`` from the *rounded* output (Dao et al. 2022, appendix B.4).
 
-Neither is more honest than the other, and each is much less accurate than the
-other somewhere: eager on large scores, flash on gradients of peaked softmaxes.
-One draw of rounding errors may be lucky where a few weights decide, so the flash
-form also gives the *variance* that roundings must be granted (see `rounding`).
+Both are legitimate, and each is much less accurate than the other somewhere: eager on
+large scores, flash on gradients of peaked softmaxes. Since rounding errors may happen
+to cancel, the flash form also returns their *variance* (see `rounding`).
 Products accumulate in float32, as on any accelerator. Operands are upcast for
 them, which gives the same bits and is fast on CPUs without half-precision units.
 """
@@ -39,8 +40,8 @@ def flash(inputs: Inputs, rows: Tensor) -> Low:
 
 
 def _run(inputs: Inputs, rows: Tensor, step: Callable[[Chunk, Tensor, Tensor, Low], Low]) -> Low:
-    """`step` over a few rows at a time; what is summed over rows is kept in float32 and rounded once."""
-    # What is hidden may be NaN on purpose, and even a weight of 0 would spread it.
+    """`step` over a few rows at a time; sums over rows (dk, dv) are accumulated in float32 and rounded once."""
+    # Hidden values may be NaN, and 0 * NaN is NaN.
     k, v = (torch.nan_to_num(x.detach()).float() for x in dense_kv(inputs))
     sums: Low = {}
     if inputs.dout is not None:

@@ -1,4 +1,4 @@
-"""Known mistakes of a forward, each repeated on purpose in float64, with words for its author."""
+"""Known mistakes of a forward, each computed in float64, with a description for the kernel's author."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from attnbench.bench.agreement.hint_terms import Problem
 from attnbench.impls.contract import Causal, Dense, Full, Packed, Window
 
 Made = tuple[str, Tensor]
-"""Words, and the output ``[B, Hq, R, Dv]`` of a kernel with this mistake."""
+"""The description, and the output ``[B, Hq, R, Dv]`` of a kernel with this mistake."""
 
 TRIANGLE = (
     "the triangle is inverted: torch.triu(ones, 1) is 1 where keys must be HIDDEN, but the fill is where it is 0, "
@@ -47,14 +47,14 @@ def _distinct(masks: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor
     """Each mask once; two mistakes that come to the same mask here are both named."""
     found: list[tuple[list[str], Tensor]] = []
     for words, seen in masks:
-        for says, other in found:
+        for descriptions, other in found:
             if torch.equal(seen.expand(other.shape), other):
-                says.append(words)
+                descriptions.append(words)
                 break
         else:
             found.append(([words], seen))
-    for says, seen in found:
-        yield "; or: ".join(says[:2]), seen
+    for descriptions, seen in found:
+        yield "; or: ".join(descriptions[:2]), seen
 
 
 def blank_rows(p: Problem) -> Iterator[tuple[str, Tensor]]:

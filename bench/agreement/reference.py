@@ -1,4 +1,4 @@
-"""The oracle: attention in float64, streamed over keys, with a written backward.
+"""The float64 reference: attention from its definition, streamed over keys, with a backward of its own.
 
 Source: the definition itself, in the online form of Milakov and Gimelshein
 (2018) so that no M x N matrix is ever held; the backward is that of
@@ -25,8 +25,8 @@ KEYS_AT_ONCE = 2048
 class Reference:
     """Float64 results: `out` ``[B, Hq, R, Dv]`` and `lse` ``[B, Hq, R]`` for the R rows asked for.
 
-    `dq` (as `out`), `dk` and `dv` (as k and v) stand only where a gradient was given;
-    they hold what flows through the rows asked for.
+    `dq` (shaped as `out`), `dk` and `dv` (as k and v) are present only where `dout` was given;
+    they are the gradients of the rows asked for.
     """
 
     out: Tensor

@@ -1,4 +1,4 @@
-"""The oracle with wider budgets, for an implementation that is declared to be an approximation."""
+"""The oracle with wider budgets, for an implementation that declares itself an approximation."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace

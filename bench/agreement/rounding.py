@@ -1,13 +1,22 @@
-"""How far independent rounding errors carry an output, to first order: the variance of each element.
+"""The variance that independent rounding errors give each element of an output, to first order.
 
-A twin shows one draw of its errors. Where a few weights decide an element, that
-draw may be lucky, and another honest kernel's is not; the variance has no luck.
-Each rounding is uniform over an ulp (variance ``ulp ** 2 / 12``):
+The error of a low-precision reference is one sample of its rounding errors. Where a few
+weights decide an element, these may happen to cancel while another honest kernel's
+don't. The variance does not depend on that.
 
-- a score carries two in the dtype (the product, its scaling), and so does each
+For example, a query sees two keys with equal scores of 2.0 in bfloat16, and values +1 and -1.
+The weights are 1/2 each and the output is 0. The score 2.0 needs no rounding, so a reference may
+show no error at all. Another kernel rounds twice, each time by up to half an ulp of
+``2 * eps`` with ``eps = 2**-7``: a variance of ``2**2 * eps**2 / 6`` for each score. With ``d out = sum_j
+p_j (v_j - out) ds_j`` the output has the variance ``2 * (1/2)**2 * 2**2 * eps**2 / 6``, a standard
+deviation of 0.0045, so the budget allows an error of at least 4 * 0.0045 = 0.018.
+
+Each rounding error is taken as uniform over an ulp (variance ``ulp ** 2 / 12``):
+
+- a score is rounded twice in the dtype (the product, its scaling), and so is each
   ``dP = dout . v`` and ``delta = dout . out`` of the backward; sums over head_dim
-  or keys, taken in float32 one term after the other, add their own;
-- a row's LSE, and so its weights in common, carries float32 roundings of its size.
+  or keys, accumulated in float32, add rounding errors of float32;
+- a row's LSE has float32 rounding errors of its own size, which all weights of the row share.
 """
 
 from dataclasses import dataclass
@@ -28,7 +37,7 @@ The flash form adds the variance of each, shaped like it and named ``out_varianc
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows, heads folded over their group: ``[B, Hkv, G * R, ...]``; float32 copies of what was rounded."""
+    """Some rows, with the heads of a group folded: ``[B, Hkv, G * R, ...]``; float32 copies of the rounded inputs."""
 
     case: Case
     slots: slice
@@ -52,7 +61,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class RoundingErrors:
-    """Of a chunk's masked scores and weights ``[B, Hq, R, N]`` with their LSE ``[B, Hq, R, 1]``."""
+    """The variances of a chunk with masked scores and weights ``[B, Hq, R, N]`` and the LSE ``[B, Hq, R, 1]``."""
 
     chunk: Chunk
     k: Tensor
@@ -62,7 +71,7 @@ class RoundingErrors:
     lse: Tensor
 
     def _ulp2(self, sizes: Tensor, left: Tensor, right: Tensor, width: int) -> Tensor:
-        """Variance of dot products over `width`: of their own size, or of their terms where these cancel."""
+        """Variance of dot products over `width`, from the size of the product, or of its terms where these cancel."""
         eps, single = torch.finfo(self.chunk.dtype).eps, torch.finfo(torch.float32).eps
         lengths = left.square().sum(-1, keepdim=True) @ right.square().sum(-1).unsqueeze(-2)
         return (eps**2 / 6 + single**2 * width / 36) * torch.maximum(sizes.square(), lengths / width)
@@ -96,7 +105,7 @@ class RoundingErrors:
         }
 
     def of_backward(self, dscores: Tensor, products: Tensor, out: Tensor, sums: Low) -> Low:
-        """``dS_j = p_j (dP_j - delta)``: errors of p and dP are each key's own, those of delta the row's.
+        """``dS_j = p_j (dP_j - delta)``: errors of p and dP differ from key to key, the error of delta is the row's.
 
         `dscores` and `products` (dP) are folded, ``[B, Hkv, G * R, N]``; the variances of dk and dv are
         added to `sums`.
@@ -107,11 +116,11 @@ class RoundingErrors:
         weights, score, common = (chunk.folded(x) for x in (self.weights, self.score, self.common))
         if case.softcap is not None:
             score = score * (1 + 4 / case.softcap**2)
-        shifted = (weights.square() * score).sum(-1, keepdim=True)  # the LSE, by scores that moved
+        shifted = (weights.square() * score).sum(-1, keepdim=True)  # the LSE's error from the scores' errors
         changed = score + shifted + common + eps**2 / 6
         terms = chunk.dout * chunk.folded(out)
         delta = terms.sum(-1, keepdim=True).square()
-        # From a rounded output, whose weights carry what is common to the row, over scores that moved it.
+        # delta comes from the rounded output: its own roundings, the row's common error, and the scores' errors.
         delta = (eps**2 / 6) * torch.maximum(delta, terms.square().sum(-1, keepdim=True)) + common * delta
         delta = delta + single**2 * width / 36 * terms.square().sum(-1, keepdim=True)
         delta = delta + (dscores.square() * score).sum(-1, keepdim=True)

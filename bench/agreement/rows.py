@@ -1,9 +1,9 @@
-"""Which query rows of a case are judged, and what the case says of those rows alone.
+"""Which query rows of a case are judged, with the mask and bias of those rows.
 
-A long case is judged on a sample of rows, so that neither the oracle nor the
-twin ever holds M x N of anything. Its gradient is then given on these rows only
-(`restricted`): dk and dv depend on no other row, so that every one of their
-elements is judged exactly, and dq on the rows of the sample.
+A long case is judged on a sample of rows, so that neither the float64 reference nor the
+low-precision one ever holds an M x N matrix. `dout` is then 0 outside these rows
+(`restricted`): dk and dv depend on no other row, so that all of their
+elements are judged exactly, and dq on the rows of the sample.
 """
 
 from collections.abc import Iterator

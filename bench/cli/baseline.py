@@ -47,7 +47,7 @@ def save(name: str, run: Path, folder: Path, force: bool) -> None:
         click.echo(f"warning: {lost} planned records are missing in {run}; their cases will be NEW", err=True)
     if disturbed := baselines.disturbed(found):
         click.echo(f"warning: {disturbed} times were disturbed, and will decide nothing: measure again", err=True)
-    click.echo(f"{name} holds {'; '.join(map(baselines.told, held.runs.values()))}", err=True)
+    click.echo(f"{name} holds {'; '.join(map(baselines.summary_line, held.runs.values()))}", err=True)
     click.echo(file)
 
 
@@ -62,7 +62,7 @@ def list_(folder: Path) -> None:
         click.echo(f"no baselines in {folder}", err=True)
     for name in found:
         for run in _load(folder, name).runs.values():
-            click.echo(f"{name}  {baselines.told(run)}  {len(run.records)} records")
+            click.echo(f"{name}  {baselines.summary_line(run)}  {len(run.records)} records")
 
 
 @command.command()

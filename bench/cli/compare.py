@@ -235,8 +235,8 @@ def _compare(
             def over() -> bool:
                 return bool(stop) or perf_counter() >= until_s
 
-            with progress(2 * len(sweep.cases), "checking") as told:
-                pairs = check(sweep.cases, sides, pool, settings, told, over)
+            with progress(2 * len(sweep.cases), "checking") as report:
+                pairs = check(sweep.cases, sides, pool, settings, report, over)
             measured = side_by_side(sweep.cases, pairs, sides, TrialSettings(pool, seed), kept, over)
             with bar(None, "trials", _line) as took:
                 for trial in measured.measure():

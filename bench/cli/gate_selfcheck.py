@@ -120,7 +120,7 @@ def _of_gate(experiments: "Sequence[Experiment]") -> Iterator[str]:
     from attnbench.bench.records.verdict import Verdict
 
     for verdict in map(Verdict, GATE[2:6]):
-        yield _told(rate([one.verdict is verdict for one in experiments]))
+        yield _rate_text(rate([one.verdict is verdict for one in experiments]))
     yield f"{mean(one.trials for one in experiments):.1f}"
     yield f"{mean(one.wall_s for one in experiments):.1f} s"
 
@@ -129,10 +129,10 @@ def _of_others(experiments: "Sequence[Experiment]") -> Iterator[str]:
     from attnbench.bench.gate.paired.selfcheck import rate
 
     for name in OTHERS[2:]:
-        yield _told(rate([one.others[name] for one in experiments]))
+        yield _rate_text(rate([one.others[name] for one in experiments]))
 
 
-def _told(rate: "Rate") -> str:
+def _rate_text(rate: "Rate") -> str:
     low, high = rate.interval
     return f"{rate.count}/{rate.of} ({100 * low:.1f}-{100 * high:.1f}%)"
 

@@ -46,7 +46,7 @@ Examples:
 @click.option(
     "--time-budget",
     metavar="10m",
-    help="Time in all: cases not begun by then are left out; time that is left goes to wide intervals and close ties.",
+    help="Time for the whole run. Cases not begun by then are left out; time that is left goes to uncertain times.",
 )
 @click.option(
     "--interval", default=1.0, show_default=True, help="Half-width of the 95% interval to reach, in percent."
@@ -154,7 +154,7 @@ def _refined(
     here: Session, writer: RunWriter, settings: Settings, spent: PhaseTimes, until_s: float, stop: list[int]
 ) -> bool:
     """Spend what is left of the time budget on the cases that need it; True where Ctrl-C ended it."""
-    click.echo("refining the widest intervals and the closest contests until the time is spent", err=True)
+    click.echo("timing the least certain cases again until the time budget is spent", err=True)
     for _ in refine(read_run(writer.folder).records, here.pool, settings, until_s, writer.append, spent):
         if stop:
             break
@@ -176,5 +176,5 @@ def _show(run: Run, folder: Path, reference: str | None, spent: PhaseTimes) -> N
     spent.reporting_s = perf_counter() - start
     for line in verdict_lines(run.records, run.header.environment):
         click.echo(line)
-    click.echo(spent.told(since_start_s()), err=True)
+    click.echo(spent.summary_line(since_start_s()), err=True)
     click.echo(f"report: {report}")

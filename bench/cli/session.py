@@ -1,4 +1,4 @@
-"""What ``check`` and ``run`` share: implementations found, workers started, progress told."""
+"""What ``check`` and ``run`` share: finding implementations, starting workers, showing progress, summing up."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -150,7 +150,7 @@ def _answered(request: Callable[[], A]) -> A:
         raise UsageError(f"can't look at the implementations: {error}") from error
 
 
-def told(record: Record) -> str:
+def record_line(record: Record) -> str:
     """One line about a record."""
     line = f"{record.case.id}  {record.implementation}  {record.status}"
     if record.measurement is not None:
@@ -161,10 +161,10 @@ def told(record: Record) -> str:
 @contextmanager
 def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
     """A bar over records, on stderr."""
-    with bar(total, what, told, done=done, alarming=lambda record: record.status.is_failure) as told_of:
+    with bar(total, what, record_line, done=done, alarming=lambda record: record.status.is_failure) as advance:
 
         def step(record: Record) -> None:
-            told_of(record, f"{record.case.id} {record.implementation}")
+            advance(record, f"{record.case.id} {record.implementation}")
 
         yield step
 

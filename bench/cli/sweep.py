@@ -129,8 +129,8 @@ def _sum_up(plan: Plan) -> None:
     click.echo(f"{plan.peaks.device}: {rates}, {plan.peaks.bytes_per_s / 1e9:.3g} GB/s, {plan.peaks.source}")
     if plan.published:
         half = plan.published.flops_per_s["bf16"] / 1e12
-        told = f"bf16 {half:g} TFLOP/s, {plan.published.bytes_per_s / 1e9:g} GB/s, {plan.published.source}"
-        click.echo(f"{plan.published.device}: {told}")
+        published = f"bf16 {half:g} TFLOP/s, {plan.published.bytes_per_s / 1e9:g} GB/s, {plan.published.source}"
+        click.echo(f"{plan.published.device}: {published}")
     click.echo(f"estimate: {human_seconds(plan.total_s)} for {plan.implementations} implementations ({METHOD})")
 
 

@@ -9,10 +9,10 @@ from attnbench.bench.records.schema import Agreement, Comparison, Record
 from attnbench.bench.records.verdict import About, Finding, Verdict
 
 ERROR_GREW = 2.0
-"""An error that grew beyond this is told; roundings in another order move it by far less."""
+"""An error that grew by more than this factor is a finding; another order of roundings changes it far less."""
 
 NOTICEABLE = 0.1
-"""Share of its budget below which an error is no one's concern, however much it grew."""
+"""Share of its budget below which an error is no finding, however much it grew."""
 
 BUDGET_GREW = 2.0
 """A budget that grew beyond this lets through what was wrong before."""

@@ -1,11 +1,11 @@
-"""Findings that a user accepts: a TOML file whose entries each give a reason and the day on which they end.
+"""Findings that a user accepts: a TOML file whose entries each have a reason and a last day.
 
 A file holds ``[[allow]]`` entries::
 
     [[allow]]
     case = "b1-*-causal-bf16"        # a glob, as the shell's
     implementation = "sdpa_*"
-    about = "time"                   # time, wrong, accuracy, ending, memory or presence
+    about = "time"                   # time, wrong, accuracy, status, memory or presence
     reason = "the safe softmax of #123"
     expires = 2027-01-31             # the last day on which it holds
 """
@@ -37,7 +37,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     expires: date
 
     def takes(self, finding: Finding) -> bool:
-        """Whether it speaks of `finding`."""
+        """Whether it matches `finding`."""
         return (
             finding.about is self.about
             and fnmatchcase(finding.case, self.case)
@@ -97,7 +97,7 @@ def settled(judgement: Judgement, entries: Sequence[Entry], required: Sequence[V
 def allowing(judgement: Judgement, entries: Sequence[Entry], today: date) -> Judgement:
     """`judgement` with the findings that `entries` accept marked; expired and unused entries are named in notes.
 
-    What can't be told stays open: UNDECIDED and INCOMPARABLE are no findings that anyone could accept.
+    UNDECIDED and INCOMPARABLE can't be accepted.
     """
     valid = [entry for entry in entries if entry.expires >= today]
     used: set[Entry] = set()

@@ -176,8 +176,8 @@ class Gate:
         there = compared_benchmark.get("machine_info", {}).get("attnbench", {})
         if config.getoption("benchmark_compare_fail") and here and there and here != there:
             names = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
-            told = "; ".join(f"{name} was {there.get(name)} and is {here.get(name)}" for name in names)
-            raise pytest.UsageError(f"--benchmark-compare-fail: measured elsewhere: {told}")
+            changed = "; ".join(f"{name} was {there.get(name)} and is {here.get(name)}" for name in names)
+            raise pytest.UsageError(f"--benchmark-compare-fail: measured elsewhere: {changed}")
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the judgement into pytest-benchmark's JSON, as its top-level ``gate``."""
@@ -185,7 +185,7 @@ class Gate:
 
         judged = self.judgement()
         if judged is not None:
-            output_json["gate"] = machine.told(judged)
+            output_json["gate"] = machine.as_dict(judged)
 
 
 def _machine(device: str) -> Environment:

@@ -1,4 +1,4 @@
-"""How a case ended, against how it ended before: became WRONG, no longer runs, runs again."""
+"""The status of a case compared with its status before: became WRONG, no longer runs, runs again."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ def ending(now: Record, before: Record) -> Iterator[Finding]:
     """The one finding of two records that did not both pass; none where both were refused."""
     if now.status.is_refusal and before.status.is_refusal:
         return
-    yield finding(now, *_verdict(now.status, before.status), _told(now, before))
+    yield finding(now, *_verdict(now.status, before.status), _reason(now, before))
 
 
 def _verdict(now: Status, before: Status) -> tuple[About, Verdict]:
@@ -26,7 +26,7 @@ def _verdict(now: Status, before: Status) -> tuple[About, Verdict]:
     return About.WRONG if now is before is Status.WRONG else About.STATUS, Verdict.UNCHANGED
 
 
-def _told(now: Record, before: Record) -> str:
+def _reason(now: Record, before: Record) -> str:
     was, is_ = (f"{one.status}{' (' + one.reason + ')' if one.reason else ''}" for one in (before, now))
     if now.status is before.status:
         return f"{is_}, as before"

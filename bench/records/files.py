@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Writing files atomically."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write `path` in one step, making its folder: a reader sees the old file or the new one, never a part.
 
-    Raises OSError where it can't be written; what was there stays then.
+    Raises OSError where it can't be written; an old file then stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content

@@ -1,7 +1,7 @@
-"""A file of JSON Lines with one writer: a line is on the disk before the next begins, a torn one is cut off.
+"""A file of JSON Lines with one writer: each line is synced to disk, and an incomplete last line is removed.
 
-The lock is the kernel's, on an empty file beside it: it ends with the process that
-holds it, however that ends.
+The operating system holds the lock, on an empty file beside it, so that it ends with the process
+that holds it, however that ends.
 """
 
 import os
@@ -19,8 +19,8 @@ class StoreError(Exception):
 class LineWriter:
     """Holds the lock of a file and appends to it.
 
-    `busy` says what another writer does; `elsewhere` is what to do when the place
-    can't be written to.
+    `busy` describes what another writer does, for the error; `elsewhere` is what to do if the
+    file can't be written.
     """
 
     def __init__(self, path: Path, lock: Path, *, busy: str, elsewhere: str) -> None:
@@ -39,7 +39,7 @@ class LineWriter:
         self._file = -1
 
     def cut_torn_line(self) -> int:
-        """Cut off a last line without its end, which was never finished; the bytes that were cut."""
+        """Remove a last line that has no end, since its writing was interrupted; the number of bytes removed."""
         raw = self.path.read_bytes() if self.path.exists() else b""
         whole = raw.rfind(b"\n") + 1
         if whole != len(raw):
@@ -47,7 +47,7 @@ class LineWriter:
         return len(raw) - whole
 
     def append(self, value: Kept) -> None:
-        """Write one line and hand it to the disk before returning; a line that doesn't fit leaves nothing."""
+        """Write one line and sync it to disk; where there is no room for it, nothing of it remains."""
         if self._file < 0:
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         line, end = as_json(value) + b"\n", self.path.stat().st_size
@@ -59,7 +59,7 @@ class LineWriter:
             os.truncate(self.path, end)
             raise StoreError(
                 f"can't write to {self.path}: {error.strerror}; what was finished is kept, "
-                "--resume goes on from there"
+                "--resume continues from there"
             ) from error
 
     def close(self) -> None:

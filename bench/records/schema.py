@@ -33,13 +33,28 @@ class Status(StrEnum):
     """How a record ended; the set is closed. Groups of statuses are properties."""
 
     PASSED = "PASSED"
+    """Every comparison is within its budget and every required check passed; it is timed unless that was not asked."""
+
     WRONG = "WRONG"
+    """An output, a gradient or a required check failed, at the check or after timing, or the time can't be true."""
+
     UNSUPPORTED = "UNSUPPORTED"
+    """The implementation declares that it can't do this case, or its backend refused it; nothing was compared."""
+
     UNAVAILABLE = "UNAVAILABLE"
+    """A package that the implementation needs is missing here, or does not import."""
+
     ERROR = "ERROR"
+    """The implementation raised an exception, or called exit."""
+
     CRASHED = "CRASHED"
+    """The process ended by itself: a segmentation fault, an abort, a signal."""
+
     TIMEOUT = "TIMEOUT"
+    """A step of the case took longer than its limit, and the process was killed."""
+
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    """The device or the host had no memory left for the case."""
 
     @property
     def is_refusal(self) -> bool:
@@ -62,7 +77,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Comparison(Kept, frozen=True, kw_only=True):
-    """One output of one input family against the oracle.
+    """One output of one input family against the float64 reference.
 
     `max_error` is the largest absolute error and `l2_error` the relative L2 norm
     of the error; each must stay within its budget. `worst_index` points into the
@@ -232,9 +247,9 @@ class Peaks(Kept, frozen=True, kw_only=True):
 
 
 class Record(Kept, frozen=True, kw_only=True):
-    """What became of one case with one implementation; a status whose fields don't fit is refused.
+    """What became of one case with one implementation; raises ValueError where the fields don't fit the status.
 
-    `traceback` says where in the implementation's own files an error arose, outermost first.
+    `traceback` lists the lines of the implementation's own files where an error arose, outermost first.
     """
 
     case: Case
@@ -293,7 +308,6 @@ class Header(Kept, frozen=True, kw_only=True, omit_defaults=False):
     command: str = ""
     peaks: Peaks | None = None
     features: dict[str, dict[str, str]] = {}
-    timed: bool = True
 
 
 class Run(Kept, frozen=True, kw_only=True):
@@ -312,12 +326,6 @@ class Run(Kept, frozen=True, kw_only=True):
         return tuple(key for key in wanted if key not in done)
 
 
-def _share(error: float, budget: float) -> float:
-    if budget:
-        return error / budget
-    return math.inf if error else 0.0
-
-
 def median_interval(samples: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
     """Distribution-free interval of the median from order statistics; the whole range for few samples.
 
@@ -332,12 +340,12 @@ def median_interval(samples: Iterable[float], confidence: float = 0.95) -> tuple
     while rank < (count - 1) // 2 and tail + _coins(count, rank + 1) <= (1 - confidence) / 2:
         rank += 1
         tail += _coins(count, rank)
-    # `rank` observations may be cut from each end.
+    # The interval reaches from the observation of this rank to the one of this rank from the other end.
     return ordered[rank], ordered[count - 1 - rank]
 
 
 def _coins(count: int, heads: int) -> float:
-    """Chance of so many heads of `count` fair coins; in logs, since neither factor of a long run is a float."""
+    """Probability of exactly `heads` heads in `count` fair coin tosses, computed in logarithms against overflow."""
     ways = math.lgamma(count + 1) - math.lgamma(heads + 1) - math.lgamma(count - heads + 1)
     return math.exp(ways - count * math.log(2))
 

@@ -17,8 +17,8 @@ Phase = Literal["screen", "confirm"]
 class Trial(Kept, frozen=True, kw_only=True):
     """The unit of replication: every time of each side in order, and of A's repetition where there was one.
 
-    `number` counts the trials of a case within its phase. A round is `calls` times
-    in a row, of which the least counts. `disturbance` says what else the machine did meanwhile, '' where nothing did.
+    `number` counts the trials of a case within its phase. A round has `calls` consecutive
+    times, of which the least counts. `disturbance` is what disturbed the machine meanwhile, '' where nothing did.
     """
 
     case: str
@@ -33,7 +33,9 @@ class Trial(Kept, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         counts = {len(self.a_ns), len(self.b_ns), len(self.again_ns or self.a_ns)}
         if len(counts) > 1 or not self.a_ns or len(self.a_ns) % self.calls:
-            raise ValueError(f"trial {self.number} of {self.case}: the sides need as many rounds, at least one")
+            raise ValueError(
+                f"trial {self.number} of {self.case}: the sides need the same number of rounds, at least one"
+            )
         if not all(0 < ns < math.inf for ns in (*self.a_ns, *self.b_ns, *self.again_ns)):
             raise ValueError(f"trial {self.number} of {self.case}: a time must be a finite number above 0")
 
@@ -44,7 +46,7 @@ class Trial(Kept, frozen=True, kw_only=True):
 
     @property
     def aa_control(self) -> float | None:
-        """The same of A's repetition over A, which should be 0; None without one."""
+        """The same for A's repetition over A, which should be 0; None without a repetition."""
         if not self.again_ns:
             return None
         return _median_log_ratio(self.rounds_ns(self.a_ns), self.rounds_ns(self.again_ns))
@@ -59,9 +61,9 @@ def _median_log_ratio(below_ns: tuple[float, ...], above_ns: tuple[float, ...]) 
 
 
 class Side(Kept, frozen=True, kw_only=True):
-    """One of the two that are compared: an implementation, and the revision that it comes from, if any.
+    """One of the two sides that are compared: an implementation, and the revision that it comes from, if any.
 
-    `changes` is git's hash of the files where a working tree was taken as it is, '' for a commit.
+    `changes` is git's hash of the files where a working tree was used as it is, '' for a commit.
     """
 
     implementation: str

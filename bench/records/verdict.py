@@ -6,26 +6,50 @@ from attnbench.bench.records.schema import Kept
 
 
 class Verdict(StrEnum):
-    """What is said of a case, and of a whole comparison; the set is closed."""
+    """The result for a case, and for a whole comparison; the set is closed."""
 
     REGRESSED = "REGRESSED"
+    """The candidate is worse: slower, wrong, less accurate, larger, or it no longer runs."""
+
     IMPROVED = "IMPROVED"
+    """The candidate is better, by the same bounds."""
+
     UNCHANGED = "UNCHANGED"
+    """The data show that there is no change as large as the bound."""
+
     UNDECIDED = "UNDECIDED"
+    """The data allow a change as well as none: too few trials, a disturbed machine, or an A/A control that alarmed."""
+
     NEW = "NEW"
+    """Only the candidate has this case."""
+
     MISSING = "MISSING"
+    """Only the baseline has this case."""
+
     INCOMPARABLE = "INCOMPARABLE"
+    """The two sides were measured under conditions that differ: another machine, clock or version of the method."""
 
 
 class About(StrEnum):
-    """What a finding is about; a case can have several that differ."""
+    """What a finding is about; a case can have a finding of each kind."""
 
     TIME = "time"
+    """The time of a call, or of a backward."""
+
     WRONG = "wrong"
+    """Whether the result is right: WRONG on one side and not on the other."""
+
     ACCURACY = "accuracy"
+    """Errors within the budget, the budgets themselves, and declared limits, where both sides pass."""
+
     STATUS = "status"
+    """Whether the case runs at all: passed on one side, and ERROR, CRASHED, UNSUPPORTED, … on the other."""
+
     MEMORY = "memory"
+    """The peak of memory of a call, and the bytes that the forward saves for the backward."""
+
     PRESENCE = "presence"
+    """Whether both sides have the case at all."""
 
 
 EXIT_REGRESSED = 1
@@ -45,11 +69,11 @@ SEVERITY = (
 
 
 class Finding(Kept, frozen=True, kw_only=True):
-    """What was found of one case of one implementation.
+    """One statement about one case of one implementation.
 
     `ratio` is candidate over baseline (above 1: slower, larger, less accurate) with
     its interval `low` to `high`; `trials` counts the independent measurements
-    behind it, 0 where nothing was measured anew. `allowed` holds the reason for which a user accepted it.
+    behind it, 0 where nothing was timed. `allowed` holds the reason for which a user accepted it.
     """
 
     case: str

@@ -1,9 +1,9 @@
-"""Implementations of another checkout: its files in place of this one's, judged by this one's harness.
+"""Implementations of another checkout: its files instead of this one's, judged by this one's harness.
 
-Two revisions are compared by one and the same harness, so that a difference is one
-of the kernels. The contract stays this checkout's; all other modules of the
-package ``impls`` come from the other checkout, and from nowhere else: what it lacks does not
-import, rather than be found here. A process uses one other checkout, once, and for good.
+Two revisions are compared by the same harness, so that a difference comes from
+the kernels. The contract is this checkout's; all other modules of the
+package ``impls`` come from the other checkout alone, so a module that it lacks fails to
+import and is not taken from here. A process uses at most one other checkout, for its whole life.
 """
 
 import importlib
@@ -26,19 +26,19 @@ _active: list["Checkout"] = []
 
 
 class CheckoutError(RuntimeError):
-    """A tree can't be taken, or something that was imported is not its own."""
+    """A checkout can't be used, or something was imported that is not its own."""
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """The root of a checkout, and the words for it: ``main (0123456789ab)``."""
+    """The root of a checkout, and its label for messages: ``main (0123456789ab)``."""
 
     path: Path
     label: str
 
     @property
     def importable(self) -> tuple[Path, ...]:
-        """Folders that are importable while a file of the tree loads."""
+        """Folders that are importable while a file of the checkout loads."""
         source = self.path / "src"
         return (self.path, source) if source.is_dir() else (self.path,)
 
@@ -50,7 +50,7 @@ class Checkout:
         return any(next(Path(place).glob("*.py"), None) for place in spec.submodule_search_locations or ())
 
     def foreign_modules(self) -> list[str]:
-        """Modules that the tree has itself but that were imported from elsewhere, with what belongs to them.
+        """Modules that the checkout has but that were imported from elsewhere, with what was installed along with them.
 
         An installed copy of the package under test would be measured for both sides;
         so would its compiled part, which is installed with it under another name.
@@ -82,7 +82,7 @@ def _origin(name: str) -> Path | None:
 
 
 def active_checkout() -> Checkout | None:
-    """The tree that this process took, if any."""
+    """The checkout that this process uses, if any."""
     return _active[0] if _active else None
 
 
@@ -92,16 +92,16 @@ def use_checkout(path: Path, label: str) -> None:
     parts = {name.split(".")[2] for name in sys.modules if name.startswith("attnbench.impls.")} - {SHARED}
     if _active or parts:
         loaded = ", ".join(sorted(parts)) or f"those of {_active[0].label}"
-        raise CheckoutError(f"can't take the implementations of {label}: this process has {loaded} already")
+        raise CheckoutError(f"can't use the implementations of {label}: this process has already loaded {loaded}")
     _active.append(Checkout(path.resolve(), label))
     impls.__path__ = [str(path.resolve() / "impls")]
 
 
 def require_own_modules() -> None:
-    """Raise CheckoutError when something of the tree that this process took was imported from elsewhere."""
+    """Raise CheckoutError if a module that the active checkout has was imported from elsewhere."""
     tree = active_checkout()
     if tree and (found := tree.foreign_modules()):
         raise CheckoutError(
-            f"not the code of {tree.label}: {', '.join(found)} was imported, of which the tree has its own; "
-            "build it in the tree (--setup), and import it while the file loads"
+            f"not the code of {tree.label}: {', '.join(found)} was imported, although the checkout has its own; "
+            "build it in the checkout (--setup), and import it while the file loads"
         )

@@ -1,4 +1,4 @@
-"""A user's Python file as a module: the one place where a stranger's code is imported. No torch."""
+"""A user's Python file as a module: the one place where code of users is imported. No torch."""
 
 import importlib
 import importlib.util
@@ -39,7 +39,7 @@ def load_module(path: Path, importable: Sequence[Path] = ()) -> ModuleType:
 
 
 def import_module(name: str, path: Path) -> ModuleType:
-    """The module `name`, whose file is `path`, of a tree that this checkout knows nothing of. Raises UserFileError."""
+    """The module `name`, whose file is `path`, of another checkout. Raises UserFileError."""
     with _strange(path):
         return importlib.import_module(name)
 
@@ -57,7 +57,7 @@ def _strange(path: Path) -> Iterator[None]:
 
 
 def _where(path: Path, error: BaseException) -> str:
-    """The line of `path` at which an error arose, in words."""
+    """`` (line N)``: the line of `path` where an error arose; '' where it arose elsewhere."""
     lines = [frame.lineno for frame in extract_tb(error.__traceback__) if Path(frame.filename) == path.resolve()]
     return f" (line {lines[-1]})" if lines else ""
 

@@ -56,6 +56,6 @@ def checked_zips(names: list[list[str]], axes: Mapping[str, tuple[Value, ...]]) 
                 raise SweepError(f"zip names {name!r} twice: expected each axis once")
         lengths = {name: len(axes[name]) for name in zipped}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {count}" for name, count in lengths.items())
-            raise SweepError(f"zip of axes of different lengths ({told}): expected as many values of each")
+            lengths_text = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise SweepError(f"zip of axes of different lengths ({lengths_text}): expected as many values of each")
     return tuple(tuple(zipped) for zipped in names)

@@ -55,7 +55,7 @@ def panels(case: Case, most: int = MOST_CELLS) -> list[Panel]:
         grid = _shrunk(_row(case, row, width), block)
         shown.setdefault(np.ascontiguousarray(grid).tobytes(), ([], grid))[0].append(row)
     alone = len(shown) == 1
-    return [Panel("" if alone else f"row {_told(rows)}", grid, block) for rows, grid in shown.values()]
+    return [Panel("" if alone else f"row {_numbers(rows)}", grid, block) for rows, grid in shown.values()]
 
 
 def _block(length: int, most: int) -> int:
@@ -66,7 +66,7 @@ def _block(length: int, most: int) -> int:
     return cells
 
 
-def _told(rows: Sequence[int]) -> str:
+def _numbers(rows: Sequence[int]) -> str:
     return ", ".join(map(str, rows))
 
 

@@ -74,8 +74,8 @@ def load_sweep(name_or_path: str, overrides: Mapping[str, str] = {}) -> Sweep:  
     cases, skipped = _expand(groups, bounds)
     if not cases:
         reasons = "; ".join(f"{point}: {reason}" for point, reason in skipped[:3])
-        told = f"every case is left out ({reasons})" if reasons else "there is no case: expected [[cases]]"
-        raise SweepError(f"{path or 'the command line'}: {told}")
+        problem = f"every case is left out ({reasons})" if reasons else "there is no case: expected [[cases]]"
+        raise SweepError(f"{path or 'the command line'}: {problem}")
     name = path.stem if path else FROM_OPTIONS
     return Sweep(name, cases, bounds, skipped, source.implementations, source.description, path)
 
@@ -148,7 +148,7 @@ def _expand(groups: list[Group], limits: Limits) -> tuple[tuple[Case, ...], tupl
             try:
                 found = list(cases_of(point))
             except CaseError as error:
-                skipped[_told(point)] = f"can't be built: {error}"
+                skipped[_description(point)] = f"can't be built: {error}"
                 continue
             except SweepError as error:
                 raise SweepError(f"{group.where}: {error}") from error
@@ -160,5 +160,5 @@ def _expand(groups: list[Group], limits: Limits) -> tuple[tuple[Case, ...], tupl
     return tuple(cases.values()), tuple(skipped.items())
 
 
-def _told(point: Point) -> str:
+def _description(point: Point) -> str:
     return ", ".join(f"{name}={value}" for name, value in point.items())

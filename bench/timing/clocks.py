@@ -1,7 +1,7 @@
-"""Clocks: what measures a call on one kind of device, behind one small interface.
+"""Clocks: how calls are timed on each kind of device, behind one small interface.
 
-A record says which clock measured it and what the caches held. No time is a GPU
-time unless a GPU's own events measured it.
+A record names its clock and the state of the caches. No time is a GPU time
+unless a GPU's own events measured it.
 """
 
 import gc
@@ -16,10 +16,10 @@ Calls = Sequence[Callable[[], object]]
 
 STRAY_SHARE = 0.1
 STRAY_FLOOR_NS = 100_000
-"""Work found after the last event is stray when it takes longer than both of these."""
+"""Work that continues after the last event is an error when it takes longer than both of these."""
 
 UNSEEN_TIMES = 2.0
-"""A device that is busy this many times as long as its own events show does work that they don't see."""
+"""If a device is busy this many times as long as the events show, it does work that the events don't see."""
 
 BLOCKING_CYCLES = 2_000_000
 """About a millisecond of GPU sleep: long enough for most hosts to enqueue the calls of one sample behind it."""
@@ -32,13 +32,13 @@ COLD = "cold (L2 flushed before each call)"
 
 
 class StrayWork(WrongResult):
-    """A call left work on the device that its own stream does not wait for: its time can't be told."""
+    """A call left work on the device that its own stream does not wait for, so it can't be timed."""
 
 
 class Clock(Protocol):
     """Times calls one after the other.
 
-    `note` is what a reader must know of the times it gave, '' where there is nothing.
+    `note` is what a reader of these times must know, '' where there is nothing.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Clock(Protocol):
 
 
 class CpuClock:
-    """``time.perf_counter_ns`` around the calls; caches hold what the previous call left.
+    """``time.perf_counter_ns`` around the calls, with caches as the previous call left them.
 
-    Python collects no garbage meanwhile (as in ``timeit``): a pause of its own is no time of a call.
+    Python's garbage collector is off meanwhile (as in ``timeit``), since its pauses are not part of a call.
     """
 
     name = "perf_counter"
@@ -79,9 +79,9 @@ class EventClock:
 
     The stream is held by a sleep while the host enqueues, so that gaps between
     launches don't count as device time. Where the device got to the first call before
-    the host had enqueued the last one, the burst is thrown away and made again
-    behind a longer sleep, then with fewer calls; what helps by neither is said in `note`.
-    Work that goes to another stream is an error, not a fast result.
+    the host had enqueued the last one, the times are discarded and taken again
+    behind a longer sleep, then with fewer calls; if neither helps, `note` says so.
+    Work on another stream is an error and not a fast result.
     """
 
     cache = COLD
@@ -127,7 +127,7 @@ class EventClock:
         return total_ms, held
 
     def _hold_better(self, calls: int) -> bool:
-        """Hold longer, or fewer calls at a time; False where both are at their end, which the note says."""
+        """Hold longer, or time fewer calls at once; False where neither is possible, which `note` then says."""
         if self.note:
             return False
         if self._cycles < LONGEST_CYCLES:
@@ -142,9 +142,9 @@ class EventClock:
     def look_for_unseen(self, calls: Calls, pace_ns: float) -> None:
         """Raise StrayWork where the device is busy far longer with these calls than `pace_ns` a call accounts for.
 
-        A stream that doesn't wait for the held one has done its work before the clock looks. So the
-        calls are made once with nothing held and nothing flushed between: what is left to do when
-        the host has enqueued the last can't be more than what the calls take.
+        Work on a stream that doesn't wait for the held one may be finished before the first event. So the
+        calls are made once with no hold and no flush: when the host has enqueued the last, the device
+        can't have more work left than the calls take by their events.
         """
         self.device.synchronize()
         for call in calls:
@@ -159,13 +159,13 @@ class EventClock:
             )
 
 
-GAPS_COUNT = "gaps between launches may count as time: the device did not wait until the host had enqueued them"
+GAPS_COUNT = "gaps between kernel launches may be part of the time: the device did not wait until all were enqueued"
 
 
 class BatchEventClock:
-    """One event before all calls and one behind, for devices whose events are too coarse for a single call.
+    """One event before all calls and one after them, for devices whose events are too coarse for a single call.
 
-    Nothing holds the stream and nothing is flushed: the record says so.
+    The stream is not held and nothing is flushed, which the record says.
     """
 
     cache = WARM

@@ -22,7 +22,7 @@ BETWEEN_RUNS = {"probe_us": 1.05, "shared_probe_us": 1.15}
 """How much longer fixed work may take in one of two runs that are compared."""
 
 WITHIN_ROUNDS = {"probe_us": 1.10, "shared_probe_us": 1.25}
-"""The same from before a contest until after it."""
+"""How much longer it may take after a case's rounds than before them, or the reverse."""
 
 CGROUP_CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
@@ -41,10 +41,10 @@ class Snapshot:
 
 
 class Watch:
-    """Takes a snapshot before a contest, and says afterwards what disturbed it."""
+    """Takes a snapshot before a case's rounds, and describes afterwards what disturbed them."""
 
     def __init__(self, device: str, pids: Callable[[], Iterable[int]], uuid: str = "") -> None:
-        """`pids` gives the processes whose CPU time is ours, beside this one; `uuid` is the GPU's."""
+        """`pids` gives the processes whose CPU time counts as ours, besides this one; `uuid` is the GPU's."""
         self.device, self.pids, self.uuid = device, pids, uuid
         self.before = snapshot(device, pids(), uuid)
 
@@ -135,8 +135,8 @@ def machine_moved(*seen: Mapping[str, float], bounds: Mapping[str, float]) -> st
     for name, bound in bounds.items():
         times_us = [figures[name] for figures in seen if name in figures]
         if times_us and max(times_us) > bound * min(times_us):
-            told = ", ".join(f"{us:.0f}" for us in times_us)
-            return f"the machine changed its speed: the same work {works[name]} took {told} us"
+            listed = ", ".join(f"{us:.0f}" for us in times_us)
+            return f"the machine changed its speed: the same work {works[name]} took {listed} us"
     return ""
 
 

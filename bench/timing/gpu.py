@@ -35,14 +35,14 @@ def gpu_figures(uuid: str = "") -> GpuFigures:
         return GpuFigures()
     nvml, handle = found
 
-    def told(asked: dict[str, Callable[[], float]]) -> Iterator[tuple[str, float]]:
+    def available(asked: dict[str, Callable[[], float]]) -> Iterator[tuple[str, float]]:
         for name, ask in asked.items():
             try:
                 yield name, float(ask())
             except nvml.NVMLError:  # each figure is missing somewhere: power on laptops, clocks under MIG
                 continue
 
-    figures = told(
+    figures = available(
         {
             "sm_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM),
             "memory_mhz": lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM),
@@ -54,8 +54,8 @@ def gpu_figures(uuid: str = "") -> GpuFigures:
     def slowed_s(policy: int) -> float:
         return float(nvml.nvmlDeviceGetViolationStatus(handle, policy).violationTime) / 1e9
 
-    slowed = told({words: partial(slowed_s, policy) for policy, words in POLICIES.items()})
-    bits = dict(told({"bits": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)})).get("bits", 0)
+    slowed = available({words: partial(slowed_s, policy) for policy, words in POLICIES.items()})
+    bits = dict(available({"bits": lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)})).get("bits", 0)
     reasons = tuple(words for bit, words in THROTTLE_REASONS.items() if int(bits) & bit)
     return GpuFigures(dict(figures), reasons, dict(slowed))
 

@@ -1,4 +1,4 @@
-"""Samples in rounds that alternate between implementations, so that drift hits all alike."""
+"""Samples in rounds, one of each implementation in random order, so that drift affects all alike."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -26,9 +26,9 @@ class Effort:
 
 @dataclass
 class Sampler:
-    """One implementation in a contest: how to take a sample of it, and those taken so far.
+    """One implementation that is sampled in rounds: how to take a sample, and the samples so far.
 
-    `prior_ns` are samples of an earlier contest of the same run; they stand first.
+    `prior_ns` are samples of earlier rounds of the same run; they come first.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Sampler:
         self.samples_ns[:0] = self.prior_ns
 
     def again(self) -> "Sampler":
-        """The same sampler without the samples of this contest."""
+        """The same sampler without the samples of these rounds."""
         return Sampler(self.name, self.sample, self.prior_ns)
 
     def take(self, effort: Effort) -> None:
@@ -68,7 +68,7 @@ def half_width(samples_ns: Iterable[float]) -> float:
     return (high - low) / 2 / median(samples)
 
 
-def contest(samplers: Iterable[Sampler], effort: Effort, seed: int) -> Iterator[Sampler]:
+def sample_in_rounds(samplers: Iterable[Sampler], effort: Effort, seed: int) -> Iterator[Sampler]:
     """Sample all in rounds of random order; yields each one when it has stopped."""
     order, active = random.Random(seed), list(samplers)
     while active:
@@ -76,7 +76,9 @@ def contest(samplers: Iterable[Sampler], effort: Effort, seed: int) -> Iterator[
         for sampler in list(active):
             try:
                 sampler.take(effort)
-            except WorkerFailure as error:  # one sampler's end must not end the contest
+            except (
+                WorkerFailure
+            ) as error:  # the failure of one implementation must not end the rounds of the others
                 sampler.error, sampler.stopped = error, "error"
             if sampler.stopped:
                 active.remove(sampler)

@@ -25,7 +25,7 @@ from attnbench.impls.contract import Call, Case, Implementation, Inputs, Outputs
 INPUT_SETS = 2
 HOST_CALLS = 20
 ENERGY_NS = 300_000_000
-"""Calls are repeated this long for the energy counter, which ticks every few milliseconds."""
+"""Calls are repeated this long for the energy counter, which is updated every few milliseconds."""
 
 ENERGY_CALLS = 20_000
 
@@ -34,21 +34,21 @@ GRAPH_UNDER_NS = 100_000
 
 SAMPLE_NS = 2_000_000
 BURST_NS = 200_000
-"""What a call of a burst lasts at least; shorter ones are grouped."""
+"""Least duration of what `burst_ns` times; shorter calls are grouped."""
 
 WAKING_NS = 1_000_000
 WARM_UNDER_NS = 10_000_000
-"""Samples of calls shorter than these begin with two untimed calls, or with one; longer ones with none."""
+"""A sample begins with two untimed calls where a call is shorter than the first, with one below the second."""
 
 SETTLE_NS = 25_000_000
-"""A device is called this long before anything is timed: its clocks rise under load alone."""
+"""A device is called this long before anything is timed, since its clocks rise only under load."""
 
 CALLS_AT_MOST = 1000
 """Calls of one sample on a device."""
 
 
 class Timer:
-    """Calls of `implementation` on `case` over rotating inputs; a context, since a backend may be forced meanwhile."""
+    """Times `implementation` on `case` over rotating inputs; a context manager, since a backend may be forced meanwhile."""
 
     def __init__(
         self, implementation: Implementation, case: Case, oracle: Oracle, seed: int, device: Device | None = None
@@ -76,7 +76,7 @@ class Timer:
         return self._timed[number]
 
     def warm_up(self) -> float:
-        """Call until the pace is known; choose the calls a sample. Returns nanoseconds a call."""
+        """Call until the time of a call is known; choose the calls of a sample. Returns nanoseconds a call."""
         if self.device is not None:
             self._settle(self.device)
         for _ in range(3):
@@ -142,7 +142,7 @@ class Timer:
     def burst_ns(self, count: int) -> tuple[float, ...]:
         """`count` times of one call each, on the next input set, after one untimed call.
 
-        Calls too short for the clock stand for a group of them, whose mean is told.
+        Calls too short for the clock are timed in groups, and the times are means.
         """
         call = next(self._turns)
         call()

@@ -1,4 +1,4 @@
-"""The parent's side of a worker process: requests with a time limit, crashes told as what they were.
+"""The parent's side of a worker process: requests with a time limit, and what became of the process.
 
 No torch here: the parent stays light, and torch is imported once, in the fork server.
 """
@@ -134,7 +134,7 @@ class Pool:
 
     def __init__(self, device: str, folder: Path, timeout_s: float, setting: Setting = PLAIN) -> None:
         self.device, self.folder, self.timeout_s, self.setting = device, folder, timeout_s, setting
-        self.uuid = ""  # of the GPU, once a worker has told it
+        self.uuid = ""  # of the GPU, once a worker has reported it
         self._workers: dict[str, Worker] = {}
 
     def worker(self, name: str) -> Worker:

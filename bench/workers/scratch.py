@@ -28,13 +28,13 @@ LOCK = "owner.lock"
 def scratch() -> Iterator[Path]:
     """An empty folder; it and the worktrees that it lists are removed when the context or the process ends."""
     for stale in ownerless(Path(gettempdir())):
-        _told(reaper.clear(str(stale)))
+        _warn_of(reaper.clear(str(stale)))
     folder, lock = _take()
     watcher = _watcher(folder)
     try:
         yield folder
     finally:
-        _told(reaper.clear(str(folder)))
+        _warn_of(reaper.clear(str(folder)))
         lock.release()
         watcher.communicate(reaper.ALL_WELL)
 
@@ -92,6 +92,6 @@ def _watcher(folder: Path) -> subprocess.Popen[bytes]:
         pthread_sigmask(SIG_SETMASK, before)
 
 
-def _told(left: list[str]) -> None:
+def _warn_of(left: list[str]) -> None:
     for path in left:
         print(f"attnbench: can't remove {path}; remove it by hand", file=sys.stderr)

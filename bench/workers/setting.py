@@ -1,4 +1,4 @@
-"""How a worker's process is set up, told before it starts. No torch until a worker takes it."""
+"""How a worker's process is set up, given before it starts. No torch until the worker applies it."""
 
 import os
 from dataclasses import dataclass

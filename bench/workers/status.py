@@ -10,11 +10,11 @@ from attnbench.impls.contract import Refusal
 
 
 class WorkerFailure(Exception):
-    """A worker gave no result; every such end becomes one record, and the sweep goes on."""
+    """A worker gave no result; this becomes one record, and the sweep continues."""
 
 
 class RemoteError(WorkerFailure):
-    """What went wrong in a worker, already told as a status and a reason; `frames` as :func:`own_frames` gives."""
+    """What went wrong in a worker, as a status and a reason; `frames` as :func:`own_frames` gives."""
 
     def __init__(self, status: Status, reason: str, frames: tuple[str, ...] = ()) -> None:
         super().__init__(status, reason, frames)  # all, since pickle makes the error anew from its arguments
@@ -37,7 +37,7 @@ class WorkerTimeout(WorkerFailure):
 
 
 class WrongResult(Exception):
-    """A result that was right before is wrong now, or a time that can't be true."""
+    """A result that was right before and is wrong now, or a time that can't be true."""
 
 
 OUT_OF_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory")

@@ -10,7 +10,7 @@ SCHEMA = 1
 """Goes up when a field changes its meaning or goes; a field may come without."""
 
 
-def told(judgement: Judgement) -> dict[str, Any]:
+def as_dict(judgement: Judgement) -> dict[str, Any]:
     """The judgement as plain values: what it holds, and the verdict and exit code that follow from it."""
     failing = judgement.failing
     return {
@@ -32,7 +32,7 @@ def told(judgement: Judgement) -> dict[str, Any]:
 
 def render(judgement: Judgement) -> str:
     """The file's text; a ratio that is not finite is null, and what is no Unicode (a path's raw byte) a ``?``."""
-    return msgspec.json.format(msgspec.json.encode(_unicode(told(judgement)))).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(_unicode(as_dict(judgement)))).decode() + "\n"
 
 
 def _unicode(value: Any) -> Any:

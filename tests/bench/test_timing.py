@@ -26,7 +26,7 @@ from attnbench.bench.timing.conditions import (
     snapshot,
 )
 from attnbench.bench.timing.gpu import THROTTLE_REASONS, GpuFigures
-from attnbench.bench.timing.rounds import Effort, Sampler, contest
+from attnbench.bench.timing.rounds import Effort, Sampler, sample_in_rounds
 from attnbench.bench.timing.timer import Timer, peak_bytes
 from attnbench.bench.workers.process import Worker, pool
 from attnbench.bench.workers.status import WorkerCrashed
@@ -117,7 +117,7 @@ def test_samples_alternate_in_rounds_of_seeded_order():
     def rounds(seed):
         order = []
         samplers = [Sampler(name, lambda name=name: order.append(name) or 1e6) for name in "abc"]
-        list(contest(samplers, Effort(budget_s=0, at_least=6), seed))
+        list(sample_in_rounds(samplers, Effort(budget_s=0, at_least=6), seed))
         return order
 
     order = rounds(0)
@@ -128,7 +128,7 @@ def test_samples_alternate_in_rounds_of_seeded_order():
 def test_sampling_says_what_ended_it():
     def stopped(samples, effort):
         values = iter(samples)
-        (one,) = contest([Sampler("x", lambda: next(values))], effort, 0)
+        (one,) = sample_in_rounds([Sampler("x", lambda: next(values))], effort, 0)
         return one.stopped, len(one.samples_ns)
 
     steady, wild = [100.0] * 50, [100.0, 300.0] * 50
@@ -202,7 +202,7 @@ def test_a_result_kept_until_the_tensors_change_is_too_fast_to_be_true(workers, 
     assert "work was skipped" in record.reason
 
 
-def test_a_disturbed_contest_is_held_again_and_then_marked(workers, monkeypatch):
+def test_disturbed_rounds_are_repeated_and_then_marked(workers, monkeypatch):
     monkeypatch.setattr("attnbench.bench.timing.conditions.FOREIGN_SHARE", -1.0)
     settings = Settings(families=("normal",), effort=Effort(budget_s=0.02), remeasure=1)
     (record,) = run_case(CASE, ["masked_fill"], workers, settings)
@@ -262,7 +262,7 @@ def probing(monkeypatch, answers):
     monkeypatch.setattr(Worker, "_ask", _ask)
 
 
-def test_a_machine_that_changes_its_speed_has_its_contest_held_again_and_is_marked(workers, monkeypatch):
+def test_rounds_are_repeated_and_marked_where_the_machine_changed_its_speed(workers, monkeypatch):
     probing(monkeypatch, [{"shared_probe_us": us} for us in (40.0, 97.0, 97.0, 40.0)])
     (record,) = run_case(CASE, ["masked_fill"], workers, replace(QUICK, remeasure=1))
     assert "shared by all threads took 97, 40 us" in record.conditions.disturbance

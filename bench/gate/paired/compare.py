@@ -52,12 +52,12 @@ def check(
     sides: Sides,
     pool: Pool,
     settings: Settings,
-    told: Callable[[Record], None],
+    report: Callable[[Record], None],
     over: Callable[[], bool] = lambda: False,
 ) -> Pairs:
     """Compare both sides with the reference on every case, and measure the memory of a call; nothing wrong is timed.
 
-    Cases that are left when `over` is true are left out.
+    Cases that have not begun when `over` returns True are left out.
     """
     settings = replace(settings, effort=ONE_SAMPLE, remeasure=0)
     found: Pairs = {}
@@ -66,7 +66,7 @@ def check(
             break
         records = {}
         for record in run_case(case, (sides.a.label, sides.b.label), pool, settings):
-            told(record)
+            report(record)
             side = sides.a if record.implementation == sides.a.label else sides.b
             reason = own_paths(record.reason, side)
             records[side.label] = msgspec.structs.replace(record, implementation=sides.name, reason=reason)

@@ -1,12 +1,12 @@
-"""The gate's rule, whole: from trials to verdicts. Pure functions, no torch; docs/gate.md has what is proved.
+"""The gate's rule, from trials to verdicts. Pure functions, no torch; docs/gate.md has the error rates.
 
-A *trial* is the unit of replication: two fresh processes, one a side, give one
-log-ratio, above 0 where the candidate is slower. A process has a bias of its own
-(about 0.8% SD), so that calls within it say nothing of the next process.
+A *trial* is the unit of replication: two fresh processes, one for each side, give one
+log-ratio, above 0 where the candidate is slower. Each process has a bias of its own
+(a standard deviation of about 0.8%), so more calls within it don't replace another process.
 
-One case: `decide` after each trial until it answers, `estimate` when time runs out first.
-A sweep: six trials of each case, `confirm` with fresh ones for those that are
-`flagged`, `decide` for the others; `alarmed` and `shifted_together` over all.
+One case: call `decide` after each trial until it returns a decision, `estimate` if the time ends first.
+A sweep: six trials of each case, `confirm` with fresh trials for those that are
+`flagged`, `decide` for the others; `alarmed` and `shifted_together` over all cases.
 """
 
 from attnbench.bench.gate.stats.aa_control import alarmed, shifted_together

@@ -1,4 +1,4 @@
-"""Whether a whole comparison is invalid_reason: a side against itself, and cases that move together. No torch."""
+"""Whether a whole comparison is invalid: the baseline against itself, and cases that change together. No torch."""
 
 from collections.abc import Mapping, Sequence
 from math import exp
@@ -9,16 +9,16 @@ from attnbench.bench.gate.stats.bounds import FASTER, RULE, SLOWER, Rule, decide
 from attnbench.bench.gate.stats.decision import VERDICTS, checked, percent
 
 TOGETHER_AT_LEAST = 5
-"""Cases below which nothing is said of most of them."""
+"""Least number of cases of which `shifted_together` says anything."""
 TOGETHER_SHARE = 0.8
 
 
 def alarmed(log_ratios_of_aa_control_by_case: Mapping[str, Sequence[float]], rule: Rule = RULE) -> str:
-    """Why nothing may be decided: the baseline differs from itself. Empty where it doesn't.
+    """Why nothing may be decided, which is that the baseline differs from itself; empty where it doesn't.
 
-    Each case's A/A control is judged as any case is; where the sweep has enough cases,
-    so are the medians of all, which tells of a shift too small for each alone. No
-    `alpha` is shared out among cases: the truth is no shift at all, well inside `rule.slower`.
+    The A/A control of each case is judged like any case. If the sweep has enough cases,
+    the medians of all are judged as well, which detects a shift too small for each alone.
+    `alpha` is not divided among the cases, since the true shift is 0, well below `rule.slower`.
     Raises as `decide`.
     """
     trials = {name: checked(values) for name, values in log_ratios_of_aa_control_by_case.items() if len(values)}
@@ -37,12 +37,12 @@ def alarmed(log_ratios_of_aa_control_by_case: Mapping[str, Sequence[float]], rul
 
 
 def shifted_together(log_ratios_by_case: Mapping[str, Sequence[float]], rule: Rule = RULE) -> str:
-    """What to note where most cases moved the same way beyond `rule.slower`; empty where they didn't.
+    """A note if most cases changed in the same direction by more than `rule.slower`; empty otherwise.
 
     A change common to all cases is often real (a compiler, a library, a wrapper
-    around each call), and the sides took turns on one machine: so it is a note, and the
-    verdicts stand. Only where the A/A control moved as well is the machine the likelier
-    cause, and then `alarmed` upsets the whole. Raises as `decide`.
+    around each call), and the sides took turns on one machine. So it is only a note, and the
+    verdicts stay. If the A/A control changed as well, the machine is the more likely
+    cause, and `alarmed` makes the comparison invalid. Raises as `decide`.
     """
     middles = [float(np.median(checked(values))) for values in log_ratios_by_case.values() if len(values)]
     for word, sign in (("slower", 1.0), ("faster", -1.0)):

@@ -1,7 +1,14 @@
-"""Locations and bounds of trials, over a batch axis: what is simulated is what decides. No torch.
+"""Locations and bounds of trials, over a batch axis, so that simulations use the functions that decide. No torch.
 
-One *trial* gives one number: the log of candidate over baseline, above 0 where the candidate is slower.
-Arrays are `[..., trials]`, in the order in which they were taken.
+One *trial* gives one number: the logarithm of candidate over baseline, above 0 where the candidate is slower.
+Arrays are `[..., trials]`, in the order in which the trials were taken.
+
+For example, six trials are .031, .028, .035, .030, .026 and .033. Their mean is .0305 and their
+standard deviation .0033, so `least_sd` = .006 is taken and the standard error is .006 / sqrt(6) =
+.00245. At the level alpha / 7 = 1/7000, Student's t with 5 degrees of freedom reaches 8.98 standard
+errors: the bounds are .0085 and .0525. The lower one is not above log(1.01) = .00995, so
+the case stays open. Two more trials, .032 and .029, give the standard error .006 / sqrt(8) = .00212, 6.67
+standard errors with 7 degrees of freedom, and the lower bound .0164: slower.
 """
 
 from dataclasses import dataclass
@@ -15,20 +22,20 @@ from scipy.special import stdtrit
 Numbers = NDArray[np.floating[Any]]
 Codes = NDArray[np.int8]
 OPEN, SLOWER, FASTER, SAME = 0, 1, 2, 3
-"""What `look` says of each row."""
+"""Results of `look`, for each row."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When trials decide: bounds as log-ratios, error rates, numbers of trials at which one looks.
+    """When trials decide: bounds as log-ratios, error rates, and the numbers of trials of the interim looks.
 
-    `alpha` bounds the chance, over all looks, that a case which is slower by
+    `alpha` bounds the probability, over all looks, that a case which is slower by
     `slower` or less is called REGRESSED (and its mirror for IMPROVED); `beta` the
-    chance that one which is slower or faster by `same` or more is called UNCHANGED. Each is
-    shared equally among the looks. `trim` is the share of trials cut at each
-    end. Trials are never believed to scatter less than `least_sd` (a log-ratio):
-    a few that agree by luck, or because they fell into the same mode, prove nothing.
-    Raises `ValueError` for a rule that can't hold.
+    probability that one which is slower or faster by `same` or more is called UNCHANGED. Each is
+    shared equally among the looks. `trim` is the share of trials cut off at each
+    end. `least_sd` (a log-ratio) is the least standard deviation that is taken for trials,
+    since a few may agree by chance, or because all fell into the same mode.
+    Raises `ValueError` for a rule without sense.
     """
 
     slower: float = log(1.01)
@@ -51,12 +58,12 @@ class Rule:
 
     @property
     def alpha_of_a_look(self) -> float:
-        """What each look may spend of `alpha`."""
+        """The part of `alpha` for each look."""
         return self.alpha / len(self.looks)
 
     @property
     def beta_of_a_look(self) -> float:
-        """What each look may spend of `beta`."""
+        """The part of `beta` for each look."""
         return self.beta / len(self.looks)
 
 
@@ -86,7 +93,7 @@ def bounds(trials: Numbers, rule: Rule, level: float) -> tuple[Numbers, Numbers]
 
 
 def look(trials: Numbers, rule: Rule) -> Codes:
-    """What is said at one look, of each row: OPEN, SLOWER, FASTER or SAME."""
+    """The result of one look, for each row: OPEN, SLOWER, FASTER or SAME."""
     low, high = bounds(trials, rule, rule.alpha_of_a_look)
     least, most = bounds(trials, rule, rule.beta_of_a_look)
     said = np.where((least > -rule.same) & (most < rule.same), SAME, OPEN)
@@ -95,7 +102,7 @@ def look(trials: Numbers, rule: Rule) -> Codes:
 
 
 def decided(trials: Numbers, rule: Rule) -> tuple[Codes, NDArray[np.int64]]:
-    """What each row came to, and after how many trials; OPEN ones have had all."""
+    """The result for each row, and the number of trials after which it was reached; all of them where it is OPEN."""
     shape = trials.shape[:-1]
     said, used = np.zeros(shape, np.int8), np.full(shape, trials.shape[-1])
     for count in rule.looks:

@@ -5,24 +5,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from attnbench.bench.gate.stats.bounds import RULE, SAME, Numbers, Rule, location, look
-from attnbench.bench.gate.stats.decision import Decision, because, checked, conclude, estimate, worded
+from attnbench.bench.gate.stats.decision import Decision, because, checked, conclude, decision_of, estimate
 from attnbench.bench.gate.stats.sign_test import holm, sign_flip_bound, sign_flip_p
 from attnbench.bench.records.verdict import Verdict
 
 SHARES = {12: 0.5, 16: 0.25, 20: 0.125, 24: 0.125}
-"""What each look at fresh trials may spend of `Rule.alpha`: 12 trials have no p below 1 in 4096."""
+"""The part of `Rule.alpha` for each look at fresh trials; 12 trials have no p-value below 1 in 4096."""
 CONFIRMING = tuple(SHARES)
-"""Numbers of fresh trials at which a flagged case is looked at."""
+"""Numbers of fresh trials at which there is an interim look at a flagged case."""
 
 
 def confirm(cases: Mapping[str, Sequence[float]], rule: Rule = RULE) -> dict[str, Decision]:
-    """Decisions on all flagged cases from their fresh trials; an UNDECIDED one may be given more of them.
+    """Decisions on all flagged cases from their fresh trials; an UNDECIDED one may get more of them.
 
-    Give *all* cases that were flagged each time, the decided ones too with the
-    trials they have: the family must neither shrink nor grow. The chance that any case of
-    the family whose true shift is `rule.slower` or less is ever called REGRESSED is at
-    most `rule.alpha`; likewise for IMPROVED. Both follow from the exact sign-flip test and Holm's, for
-    trials that are independent and symmetric. Raises as `decide`.
+    Pass *all* flagged cases in each call, including the decided ones with the trials that
+    they have, since Holm's correction needs a fixed family. The probability that any case
+    whose true shift is `rule.slower` or less is ever called REGRESSED is at most
+    `rule.alpha`; likewise for IMPROVED. This follows from the exact sign-flip test and Holm's
+    correction, for trials that are independent and symmetric. Raises as `decide`.
     """
     said = verdicts(cases, rule)
     return {name: _decision(said[name], checked(values), rule) for name, values in cases.items()}
@@ -48,12 +48,12 @@ def _verdict(trials: Numbers, slower: bool, faster: bool, rule: Rule) -> Verdict
 
 
 def _looks(trials: Numbers) -> list[tuple[float, list[float]]]:
-    """The looks had so far: the share of each, and its trials."""
+    """The interim looks that the trials so far allow: the share of alpha of each, and its trials."""
     return [(share, trials[:count].tolist()) for count, share in SHARES.items() if count <= trials.size]
 
 
 def _p(trials: Numbers, rule: Rule) -> float:
-    """The p-value over all looks so far: it only falls as trials come in, and so may be asked at any time."""
+    """The p-value over all looks so far; it never rises with more trials, so it may be computed at any time."""
     return min([1.0, *(sign_flip_p(values, rule.slower) / share for share, values in _looks(trials))])
 
 
@@ -69,4 +69,4 @@ def _decision(verdict: Verdict, trials: Numbers, rule: Rule) -> Decision:
     alone = verdict is Verdict.UNDECIDED and (low > rule.slower or high < -rule.slower)
     why = "clear for one case, not yet among all that were flagged" if alone else because(verdict, rule)
     middle = float(location(trials, rule)[0])
-    return worded(verdict, (middle, low, high), trials.size, f"{why}, in fresh trials")
+    return decision_of(verdict, (middle, low, high), trials.size, f"{why}, in fresh trials")

@@ -1,4 +1,4 @@
-"""What trials of one case come to. No torch."""
+"""The decision that the trials of one case give. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ VERDICTS = {
 
 
 LARGEST = 700.0
-"""A log-ratio above which exp() has no answer."""
+"""A log-ratio above which exp() overflows."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,18 @@ def conclude(verdict: Verdict, trials: Numbers, rule: Rule) -> Decision:
     level = rule.beta_of_a_look if verdict is Verdict.UNCHANGED else rule.alpha_of_a_look
     low, high = bounds(trials, rule, level)
     middle, _, _ = location(trials, rule)
-    return worded(verdict, (float(middle), float(low), float(high)), trials.size, because(verdict, rule))
+    return decision_of(verdict, (float(middle), float(low), float(high)), trials.size, because(verdict, rule))
 
 
-def worded(verdict: Verdict, log_ratios: tuple[float, float, float], count: int, why: str) -> Decision:
-    """The decision of a middle and its bounds (log-ratios), said in words that end with why."""
+def decision_of(verdict: Verdict, log_ratios: tuple[float, float, float], count: int, why: str) -> Decision:
+    """A decision from a location and its bounds (log-ratios); its reason is these figures, then `why`."""
     ratio, low, high = (exp(min(value, LARGEST)) for value in log_ratios)
     found = f"{percent(ratio)} ({percent(low)} to {percent(high)}) in {count} trials"
     return Decision(verdict, ratio, low, high, count, f"{found}: {why}")
 
 
 def percent(ratio: float) -> str:
-    """A ratio as a signed change: 1.031 is +3.1%; one that says nothing as a factor."""
+    """A ratio as a signed change: 1.031 is +3.1%; from 100 on, as a factor."""
     return f"{100 * (ratio - 1):+.1f}%" if ratio < 100 else f"x{ratio:.0e}"
 
 
@@ -87,10 +87,10 @@ def because(verdict: Verdict, rule: Rule) -> str:
 
 
 def decide(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision | None:
-    """The verdict of the trials taken so far; None: take more.
+    """The decision from the trials taken so far; None where more are needed.
 
-    Looks only at the numbers of trials in `rule.looks`, in the order taken, and
-    stays with the first look that decided. At the last look it is UNDECIDED where nothing was decided.
+    Only the numbers of trials in `rule.looks` are considered, in the order taken, and the first
+    look that decides is final. If the last look does not decide, the case is UNDECIDED.
     Raises `ValueError` for a trial that is no finite number.
     """
     trials = checked(log_ratios)
@@ -102,7 +102,7 @@ def decide(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision | None:
 
 
 def estimate(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision:
-    """UNDECIDED with ratio and interval, of any number of trials: what to say when time ran out. Raises as `decide`.
+    """UNDECIDED with ratio and interval, from any number of trials, for when the time ended. Raises as `decide`.
 
     One trial has no interval (0 to infinity), none has no ratio (1).
     """
@@ -121,7 +121,7 @@ def estimate(log_ratios: Sequence[float], rule: Rule = RULE) -> Decision:
     middle, _, _ = location(trials, rule)
     low, high = bounds(trials, rule, level)
     log_ratio = (float(middle), float(low), float(high))
-    return worded(Verdict.UNDECIDED, log_ratio, trials.size, "not decided when the time was up")
+    return decision_of(Verdict.UNDECIDED, log_ratio, trials.size, "not decided when the time was up")
 
 
 def flagged(log_ratios: Sequence[float], rule: Rule = RULE) -> bool:

@@ -1,4 +1,4 @@
-"""The exact sign-flip test, its interval, and many of them at once (Holm). No torch."""
+"""The exact sign-flip test, its interval, and Holm's correction for many tests. No torch."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,17 @@ import numpy as np
 from attnbench.bench.gate.stats.bounds import Numbers
 
 MOST = 24
-"""Trials above which the exact test is refused: its halves would be too large."""
+"""Most trials that the exact test takes: it enumerates the subsets of each half."""
 HALVINGS = 40
 
 
 def sign_flip_p(log_ratios: Sequence[float], shift: float) -> float:
-    """Chance of a sum as large as this one if each trial were as likely above as below `shift`.
+    """Probability of a sum as large as this one if the sign of each trial's excess over `shift` were random.
 
-    Exact and one-sided: all 2^n signs are counted, ties against the alternative.
-    Holds for independent trials symmetric about a location of `shift` or less, of any and
-    unequal scatter. Source: Fisher, The Design of Experiments, 1935, section 21.
+    Exact and one-sided: all 2^n sign patterns are counted, ties against the alternative.
+    Valid for independent trials that are symmetric about a location of `shift` or less, with any,
+    also unequal, scatter. Trials .02, .03 and .025 with the shift .01: all three exceed it, so one of
+    8 patterns gives so large a sum, and p = 1/8. Source: Fisher, The Design of Experiments, 1935, section 21.
     Raises `ValueError` without a trial, or for more than `MOST`.
     """
     excess = np.asarray(log_ratios, dtype=float) - shift
@@ -41,7 +42,7 @@ def _subset_sums(values: Numbers) -> Numbers:
 def sign_flip_bound(log_ratios: Sequence[float], level: float) -> float:
     """Largest shift that the test rejects at `level`, which is the lower bound of the location.
 
-    -inf where so few trials can't reject anything. Found by halving: p rises with the shift.
+    -inf where there are too few trials to reject anything. Found by bisection, since p rises with the shift.
     """
     if level < 2.0 ** -len(log_ratios):
         return -np.inf
@@ -54,7 +55,7 @@ def sign_flip_bound(log_ratios: Sequence[float], level: float) -> float:
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
-    """Which hypotheses fall when any wrong rejection is to have a chance of `alpha` at most.
+    """Which hypotheses are rejected such that the probability of any false rejection is at most `alpha`.
 
     Source: Holm, Scandinavian Journal of Statistics 6 (1979).
     """

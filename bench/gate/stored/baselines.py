@@ -91,7 +91,7 @@ def judge_by(candidate: Run, against: Run | Baseline) -> Judgement:
         return judge(candidate, found, baseline_name=f"{against.name} of {found.header.created}")
     nearest = min(against.runs.values(), key=lambda run: (len(differences(candidate, run)), run.header.created))
     judged = judge(candidate, nearest, baseline_name=f"{against.name}, the nearest of {len(against.runs)}")
-    there = "; ".join(told(run) for run in against.runs.values())
+    there = "; ".join(summary_line(run) for run in against.runs.values())
     note = (
         f"Baseline {against.name} has no run of this machine ({mine}); it has {there}. "
         f"Save one: python -m bench baseline save {against.name} RUN"
@@ -104,7 +104,7 @@ def disturbed(run: Run) -> int:
     return sum(bool(one.measurement and one.conditions and one.conditions.disturbance) for one in run.records)
 
 
-def told(run: Run) -> str:
+def summary_line(run: Run) -> str:
     """A run in few words: its fingerprint, its machine, when."""
     machine = run.header.environment
     return f"{machine.fingerprint} ({visible(machine.device_name)}, {run.header.created})"

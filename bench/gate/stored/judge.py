@@ -1,9 +1,9 @@
-"""A stored run judged against another one: coarse by design, and by what the records hold alone. No torch.
+"""A stored run compared with another one: coarse by design, from the records alone. No torch.
 
-Two stored runs carry between them what their machine did meanwhile (where the
-processes lay alone moves a median by about 1%, an hour by several percent), so
-only a time beyond :data:`COARSE` is called a change. A finer question needs both
-sides in one run: ``python -m bench compare``.
+Between two stored runs the machine changes: the placement of processes in memory alone changes
+a median by about 1%, an hour in between by several percent. So only a time beyond
+:data:`COARSE` is called a change. A finer question needs both sides in one run:
+``python -m bench compare``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ def judge(
     """What changed from `baseline` to `candidate`, the worst first.
 
     Runs whose hard fingerprints differ are INCOMPARABLE throughout. Where nothing at
-    all can be judged, `invalid_reason` says why, so that silence is never a pass.
+    all can be judged, `invalid_reason` has the reason, so that a lack of data is never a pass.
     """
     other = differences(candidate, baseline)
     found = list(_incomparable(candidate, baseline, other) if other else _findings(candidate, baseline))
@@ -48,7 +48,7 @@ def judge(
 
 
 def name_of(run: Run) -> str:
-    """How a run is told from others: where it lies, when it was made, of what."""
+    """How a run is referred to: its path, its date and its revision."""
     commit = run.header.environment.commit
     revision = f", {commit}{' with changes' if run.header.environment.dirty else ''}" if commit else ""
     return f"{run.path or run.header.sweep} of {run.header.created}{revision}"
@@ -144,7 +144,7 @@ def _notes(candidate: Run, baseline: Run) -> Iterator[str]:
         if here.informational.get(name) != there.informational.get(name)
     ]
     if soft:
-        yield f"Told beside the verdict, which it does not change: {'; '.join(soft)}"
+        yield f"These differ too, without effect on the verdict: {'; '.join(soft)}"
     refused = sum(record.status.is_refusal for record in candidate.records)
     if refused:
         yield f"{refused} of the candidate's {len(candidate.records)} records were refused and hold nothing to judge"

@@ -8,10 +8,10 @@ from attnbench.bench.records.verdict import About, Finding, Verdict
 from attnbench.bench.timing.conditions import BETWEEN_RUNS, machine_moved
 
 COARSE = 1.10
-"""The smallest ratio that two stored runs can show."""
+"""The smallest ratio that counts as a change between two stored runs."""
 
 FEWEST_SAMPLES = 5
-"""The range of five samples holds the median 15 times in 16; of fewer, too seldom to decide anything."""
+"""The range of five samples contains the median with a probability of 15/16; that of fewer is too unreliable."""
 
 LIKE = {"clock": "clock", "cache": "cache policy", "threads": "threads", "timed_region": "timed region"}
 """Fields of a measurement that must be the same for two times to mean the same."""
@@ -57,10 +57,10 @@ def by_interval(low: float, high: float) -> tuple[Verdict, str]:
 
 
 def _judged(now: Record, before: Record, low: float, high: float) -> tuple[Verdict, str]:
-    """The verdict, as far as the two times can bear it.
+    """The verdict, with regard to disturbances.
 
-    What disturbs a machine slows it: a disturbed candidate that is still not slower is
-    told so, while its slowness says nothing, and a disturbed baseline says nothing at all.
+    A disturbance slows. So a disturbed candidate that is not slower is UNCHANGED or IMPROVED, one that
+    seems slower is UNDECIDED, and with a disturbed baseline everything is UNDECIDED.
     """
     for when, record in (("now", now), ("in the baseline", before)):
         measured = timed(record)
@@ -80,7 +80,7 @@ def _judged(now: Record, before: Record, low: float, high: float) -> tuple[Verdi
 
 
 def _machine_moved(now: Record, before: Record) -> str:
-    """Whether the machine itself was faster or slower, by the fixed work it did before and after each; in words."""
+    """How the CPU's speed differed, by the probes before and after each case; '' where it didn't."""
     seen = [one.conditions for one in (before, now)]
     if not all(seen):
         return ""

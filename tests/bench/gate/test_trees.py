@@ -202,5 +202,5 @@ def test_a_process_takes_one_tree_and_only_before_it_has_implementations(fresh):
     )
     twice = take.format("use_checkout(Path('/a'), 'one'); use_checkout(Path('/b'), 'two')")
     late = "import attnbench.impls.sdpa;" + take.format("use_checkout(Path('/a'), 'one')")
-    assert fresh(twice) == "can't take the implementations of two: this process has those of one already"
-    assert fresh(late) == "can't take the implementations of one: this process has sdpa already"
+    assert fresh(twice) == "can't use the implementations of two: this process has already loaded those of one"
+    assert fresh(late) == "can't use the implementations of one: this process has already loaded sdpa"

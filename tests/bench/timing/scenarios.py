@@ -77,7 +77,7 @@ def more_launches_than_the_queue_holds_are_made_fewer_at_a_time():
 def what_no_hold_can_help_is_said():
     with timer_of(Kernel(us=150, launches=2, strange=lambda c: c.capturing or c.synchronize())) as timer:
         timer.warm_up()
-        assert "gaps between launches may count" in timer.note
+        assert "gaps between kernel launches" in timer.note
 
 
 def caches_are_cold():
@@ -218,21 +218,21 @@ def a_record_says_what_was_measured_and_how():
 # --- what disturbs ------------------------------------------------------------------------------------------------
 
 
-def a_throttled_contest_is_held_again_and_marked():
+def throttled_rounds_are_repeated_and_marked():
     found = record(Kernel(us=200), Hardware(throttle_after_us=30_000))
     assert found.status is Status.PASSED
     assert any("clocks were lowered: software thermal slowdown" in note for note in found.notes)
     assert found.conditions.after["sm_mhz"] < 1500
 
 
-def a_throttled_contest_that_recovers_is_right_the_second_time():
+def throttled_rounds_are_right_the_second_time_where_the_clocks_recovered():
     hardware = Hardware()
     nvml = Nvml(hardware, reasons=iter([0, 0x20, 0, 0]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.bench.timing.scenarios.Nvml", lambda _: nvml)
         found = record(Kernel(us=200), hardware)
     assert not found.conditions.disturbance
-    assert nvml.asked == 4, "two contests, each with a look before and one after"
+    assert nvml.asked == 4, "rounds twice, each time with a look before and after"
 
 
 def slowing_that_has_ended_is_found_in_the_counter():

@@ -115,13 +115,13 @@ RULES = (
     Rule(scenarios.energy_is_that_of_one_call, TIMER, "(after - before) / calls", "(after - before)"),
     Rule(scenarios.a_record_says_what_was_measured_and_how, LIFE, "clock=ready.clock", "clock='cuda'"),
     Rule(
-        scenarios.a_throttled_contest_is_held_again_and_marked,
+        scenarios.throttled_rounds_are_repeated_and_marked,
         LIFE,
         "for note in (disturbed, self.ready",
         "for note in ('', self.ready",
     ),
     Rule(
-        scenarios.a_throttled_contest_that_recovers_is_right_the_second_time,
+        scenarios.throttled_rounds_are_right_the_second_time_where_the_clocks_recovered,
         LIFE,
         "range(1 + self.settings.remeasure)",
         "range(1)",
