@@ -58,7 +58,7 @@ class RunWriter:
         if not self.path.stat().st_size:
             return ()
         found = read_run(self.path)
-        for name in ("sweep", "cases", "seed", "timed"):
+        for name in ("sweep", "cases", "seed"):
             before, now = getattr(found.header, name), getattr(self.header, name)
             if before != now:
                 what = "other cases" if name == "cases" else f"another {name} ({name} {before!r}, this run {now!r})"
