@@ -1,11 +1,13 @@
 """``check``: agreement only."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from attnbench.bench.agreement.families import FAMILIES, PROPERTY_NAMES
+from attnbench.bench.agreement.small_cases import for_interpreter
 from attnbench.bench.case_run import Settings
 from attnbench.bench.cli.declaring import declaring_options
 from attnbench.bench.cli.session import (
@@ -20,6 +22,7 @@ from attnbench.bench.cli.sweep_options import case_option, chosen_cases
 from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.schema import Record, as_json
 from attnbench.bench.registry.declarations import Options
+from attnbench.bench.registry.triton_files import interpreter_variables
 from attnbench.bench.run import run_sweep
 
 EXAMPLES = """\b
@@ -55,6 +58,9 @@ def command(
     Exit 0: all agree. 1: some disagree. 2: usage. 3: nothing was checked.
     """
     sweep = chosen_cases(case_ids, sweep_arguments, "trust")
+    own_choice = case_ids or any(sweep_arguments.values())
+    if not own_choice and any(interpreter_variables(name, device) for name in names):
+        sweep = replace(sweep, cases=tuple(dict.fromkeys(map(for_interpreter, sweep.cases))))
     chosen = () if properties == "none" else _chosen("property", properties, PROPERTY_NAMES)
     settings = Settings(
         seed=seed, families=_chosen("family", families, tuple(FAMILIES)), properties=chosen, timed=False

@@ -20,6 +20,7 @@ from attnbench.bench.registry.declarations import NO_OPTIONS, Options
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.units import show
 from attnbench.bench.workers.answers import Description, Unusable
+from attnbench.bench.workers.interpreter import MENDED, RAN
 from attnbench.bench.workers.process import Pool, Worker, pool
 from attnbench.bench.workers.setting import Setting
 from attnbench.bench.workers.status import WorkerFailure
@@ -105,6 +106,7 @@ def session(
     refuse_timeout(timeout_s)
     limit_s = timeout_s or sweep.limits.case_seconds or CASE_TIMEOUT_S
     with pool(device, limit_s, Setting(options=options)) as workers:
+        workers.describe_later(names)
         found = described(workers.oracle, tuple(dict.fromkeys(names or sweep.implementations)))
         here = environment_of(workers)
         chosen = tuple(one for one in found if names or (device in one.devices and not one.unavailable))
@@ -188,6 +190,7 @@ def reported_lines(records: Sequence[Record]) -> Iterator[str]:
     found: dict[str, int] = {}
     for record, agreement in zip(judged, agreements, strict=True):
         notes = [f"no {check.name}" for check in agreement.checks if not check.ok and not check.required]
+        notes += [note for note in record.notes if note.startswith((RAN, MENDED))]
         notes += [f"fails on {x.family} inputs as declared ({x.reason})" for x in agreement.known_limits if x.seen]
         for note in notes:
             line = f"{record.implementation}: {note}"

@@ -50,10 +50,21 @@ def _strange(path: Path) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:  # a stranger's file may raise anything
-        words = " ".join(str(error).split())
+        words = in_words(error)
         raise UserFileError(
             f"{path} does not import: {type(error).__name__}: {words}{_where(path, error)}"
         ) from error
+
+
+def in_words(error: BaseException) -> str:
+    """The error's own message in one line; what Triton says without a GPU in words that help."""
+    words = " ".join(str(error).split())
+    if "0 active drivers" not in words:
+        return words
+    return (
+        "Triton finds no GPU here; on a CPU its kernels run in its interpreter: set TRITON_INTERPRET=1 "
+        "(a file that imports triton itself gets that from --device cpu)"
+    )
 
 
 def _where(path: Path, error: BaseException) -> str:

@@ -8,18 +8,21 @@ another one is refused. What its signature can't say, attributes do: see `declar
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from attnbench.bench.registry.checkout import active_checkout
 from attnbench.bench.registry.declarations import declaration_of
 from attnbench.bench.registry.loading import UserFileError, load_module
+from attnbench.bench.registry.triton_files import imports_triton
 from attnbench.impls.contract import Call, Causal, Implementation, Inputs, Outputs, Window
 from attnbench.impls.contract.tensors import visible
 
 ALWAYS = frozenset({"gqa", "q_len != kv_len", "v_head_dim", "strided", "backward"})
 """What positional q, k and v alone express; a kernel that can't do it is wrong or raises, not unsupported."""
+
+INTERPRETED = {"cpu": "it ran in Triton's interpreter, whose time says nothing of the kernel"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def load_user_file(name: str) -> Implementation:
         )
     if not callable(function):
         raise UserFileError(f"{name}: {function_name} is of type {type(function).__name__}, not a function")
-    return wrap(name, function)
+    return replace(wrap(name, function), never_timed=INTERPRETED if imports_triton(path) else {})
 
 
 def wrap(name: str, function: Callable[..., Any]) -> Implementation:

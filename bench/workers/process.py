@@ -6,8 +6,9 @@ No torch here: the parent stays light, and torch is imported once, in the fork s
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
@@ -15,6 +16,7 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any
 
+from attnbench.bench.registry.triton_files import interpreter_variables
 from attnbench.bench.timing.pinning import variables
 from attnbench.bench.workers.client import Requests
 from attnbench.bench.workers.reaper import SERVER_FOLDER
@@ -61,7 +63,8 @@ class Worker(Requests):
 
     def __init__(self, name: str, device: str, folder: Path, timeout_s: float, setting: Setting = PLAIN) -> None:
         self.name, self.device, self.folder, self.timeout_s = name, device, folder, timeout_s
-        self.setting = setting
+        interpreted = interpreter_variables(name, device, setting.tree)
+        self.setting = replace(setting, variables=(*setting.variables, *interpreted.items()))
         self._log = folder / f"{abs(hash(name))}-{id(self)}.log"
         self._process: Any = None
         self._connection: Any = None
@@ -151,6 +154,12 @@ class Pool:
         """A worker of the implementation `name`, set up so, that goes by `label`."""
         self._workers[label] = self.fresh(name, setting)
         return self._workers[label]
+
+    def describe_later(self, names: Iterable[str]) -> None:
+        """Let the reference's worker import the files of `names` as their own workers do."""
+        variables = [pair for name in names for pair in interpreter_variables(name, self.device).items()]
+        setting = replace(self.setting, variables=(*self.setting.variables, *dict.fromkeys(variables)))
+        self._workers[self.ORACLE] = self.fresh(self.ORACLE, setting)
 
     @property
     def oracle(self) -> Worker:

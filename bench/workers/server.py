@@ -17,6 +17,7 @@ import psutil
 from attnbench.bench.records.schema import Comparison, Peaks
 from attnbench.bench.timing.device import Device
 from attnbench.bench.timing.pinning import MainThread, let_free, pinned, why_not
+from attnbench.bench.workers import interpreter
 from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
 from attnbench.bench.workers.setting import PLAIN, Setting
 from attnbench.bench.workers.status import MissingPackage, RemoteError, own_frames, status_of
@@ -146,7 +147,8 @@ class Server:
         )
         self._give_back()
         timed = self.device not in one.never_timed
-        return CheckAnswer(found.agreement, found.first_call_ns, one.notes(self.device), timed)
+        notes = (*one.notes(self.device), *interpreter.notes(case.dtype))
+        return CheckAnswer(found.agreement, found.first_call_ns, notes, timed)
 
     def open(self, case: Any, seed: int, spread_bytes: int = 0) -> OpenAnswer:
         """Prepare a case for sampling; `spread_bytes` are taken first, so that tensors lie elsewhere."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attnbench.bench.registry.declarations import NO_OPTIONS, Options, use_options
+from attnbench.bench.workers import interpreter
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Setting:
     def take(self) -> None:
         """Set this process up."""
         os.environ.update(self.variables)
+        if ("TRITON_INTERPRET", "1") in self.variables:
+            interpreter.start()
         use_options(self.options)
         if self.cpus and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, self.cpus)

@@ -6,6 +6,7 @@ from pathlib import Path
 from traceback import FrameSummary, extract_tb
 
 from attnbench.bench.records.schema import Status
+from attnbench.bench.registry.loading import in_words
 from attnbench.impls.contract import Refusal
 
 
@@ -73,7 +74,7 @@ def _speaks_of_memory(error: BaseException) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500] or "no message"
+    return in_words(error)[:500] or "no message"
 
 
 MOST_FRAMES = 12
