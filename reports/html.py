@@ -14,8 +14,8 @@ from attnbench.reports.machine_code import Fact, rows
 from attnbench.reports.modules import script
 from attnbench.reports.payload import as_script, payload
 from attnbench.reports.pictures import pictures
+from attnbench.reports.summary import summary
 from attnbench.reports.text import plain
-from attnbench.reports.words import summary
 
 STYLES = ("base.css", "charts.css", "report.css")
 SHOWN_LINES = 8
@@ -48,7 +48,7 @@ ROOFLINE = (
 )
 BASELINE = (
     "Time over the baseline's time, right of 1 is slower; the bar is the interval. "
-    "Triangles are changes, circles are none, open circles can't be told."
+    "Triangles are changes, circles are none, open circles are undecided."
 )
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.verdict import Judgement, Verdict
 from attnbench.bench.units import interval, listed, show
+from attnbench.reports.summary import Summary, summary
 from attnbench.reports.terminal import in_order
 from attnbench.reports.text import code, plain
-from attnbench.reports.words import Summary, summary
 
 MOST_CASES = 60
 MOST_CHANGES = 30

@@ -17,12 +17,12 @@ from attnbench.bench.records.schema import Environment, Run
 from attnbench.bench.records.verdict import Judgement
 from attnbench.bench.units import figure_table, length
 from attnbench.reports.aggregate import MOST_ROWS, aggregated
+from attnbench.reports.charts import forest, gqa_panels, history, panels, winners
 from attnbench.reports.choices import ranked
 from attnbench.reports.data import limits
-from attnbench.reports.groups import forest, gqa_panels, history, panels, winners
-from attnbench.reports.peaks import roofs
+from attnbench.reports.roofs import roofs
+from attnbench.reports.summary import Summary
 from attnbench.reports.text import moment, plain, visible
-from attnbench.reports.words import Summary
 
 CODED = (
     "case", "implementation", "status", "phase", "mask", "mask_kind", "dtype", "direction", "layout_kind",

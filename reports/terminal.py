@@ -12,8 +12,8 @@ from attnbench.bench.records.schema import Run
 from attnbench.bench.units import interval, listed, show
 from attnbench.reports.choices import ranked
 from attnbench.reports.data import table
+from attnbench.reports.summary import Paragraph, summary
 from attnbench.reports.text import plain
-from attnbench.reports.words import Paragraph, summary
 
 MARKS = {"PASSED": "green", "WRONG": "bold red", "UNSUPPORTED": "dim", "UNAVAILABLE": "dim"}
 BROKEN_STYLE = "yellow"

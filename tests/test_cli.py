@@ -36,7 +36,7 @@ def test_each_command_has_help_with_an_example(bench, command):
         "attnbench.reports.html",
         "attnbench.reports.terminal",
         "attnbench.bench.run",
-        "attnbench.bench.gate.paired.compare",
+        "attnbench.bench.gate.paired.sides",
         "attnbench.bench.gate.stored.judge",
     ],
 )

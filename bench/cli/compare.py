@@ -36,8 +36,8 @@ from attnbench.bench.workers.process import pool as workers
 from attnbench.bench.workers.setting import Setting
 
 if TYPE_CHECKING:
-    from attnbench.bench.gate.paired.compare import Sides
     from attnbench.bench.gate.paired.revisions import Tree
+    from attnbench.bench.gate.paired.sides import Sides
     from attnbench.bench.records.trial import Comparing, Trial
     from attnbench.bench.records.verdict import Judgement
 
@@ -109,7 +109,7 @@ def command(
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
-    from attnbench.bench.gate.paired.trial import pinned
+    from attnbench.bench.gate.paired.take_trial import pinned
 
     started = perf_counter()
     refuse_device(device)
@@ -187,8 +187,8 @@ def _checked_out(repo: Path, revisions: tuple[str, str], setup: str) -> "Iterato
 
 def _implementations(baseline: str, candidate: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """Two implementations of this checkout or the user's own."""
-    from attnbench.bench.gate.paired.compare import Sides
-    from attnbench.bench.gate.paired.trial import TrialSide
+    from attnbench.bench.gate.paired.sides import Sides
+    from attnbench.bench.gate.paired.take_trial import TrialSide
     from attnbench.bench.records.trial import Side
 
     a, b = (TrialSide(label, name, name, setting) for label, name in ((A, baseline), (B, candidate)))
@@ -199,8 +199,8 @@ def _implementations(baseline: str, candidate: str, setting: Setting, words: tup
 
 def _revisions(trees: "tuple[Tree, ...]", implementation: str, setting: Setting, words: tuple[str, ...]) -> "Sides":
     """One implementation at two revisions."""
-    from attnbench.bench.gate.paired.compare import Sides
-    from attnbench.bench.gate.paired.trial import TrialSide
+    from attnbench.bench.gate.paired.sides import Sides
+    from attnbench.bench.gate.paired.take_trial import TrialSide
 
     if reason := next((why for tree in trees if (why := tree.why_not(implementation))), None):
         raise UsageError(reason)
@@ -217,9 +217,9 @@ def _compare(
     sides: "Sides", sweep: Sweep, pool: Pool, seed: int, journal: Path, until_s: float, *, resume: bool
 ) -> "tuple[Judgement, tuple[Trial, ...], bool]":
     """Check both sides, trial until all is decided, and judge: with every trial, and whether Ctrl-C ended it."""
-    from attnbench.bench.gate.paired.compare import check, judge, side_by_side
     from attnbench.bench.gate.paired.journal import Journal
-    from attnbench.bench.gate.paired.trial import TrialSettings
+    from attnbench.bench.gate.paired.sides import check, judge, side_by_side
+    from attnbench.bench.gate.paired.take_trial import TrialSettings
     from attnbench.bench.records.lines import StoreError
 
     sides.register(pool)
@@ -252,7 +252,7 @@ def _refuse_unknown(sides: "Sides", pool: Pool) -> None:
 
     Of two revisions one may know it: a candidate that doesn't import any more is a finding.
     """
-    from attnbench.bench.gate.paired.trial import own_paths
+    from attnbench.bench.gate.paired.take_trial import own_paths
 
     unknown: list[UsageError] = []
     for side in (sides.a, sides.b):
@@ -277,7 +277,7 @@ def _perhaps_revision(name: str) -> str:
 
 
 def _header(sides: "Sides", sweep: Sweep, seed: int, here: Environment) -> "Comparing":
-    from attnbench.bench.gate.paired.trial import PROTOCOL
+    from attnbench.bench.gate.paired.take_trial import PROTOCOL
     from attnbench.bench.gate.stats import RULE
     from attnbench.bench.records.trial import Comparing
 

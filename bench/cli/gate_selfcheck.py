@@ -62,7 +62,7 @@ def _checked(
 ) -> int:
     """Hold the experiments, print the tables and the promises; the exit code."""
     from attnbench.bench.gate.paired.selfcheck import promises, read_trials, run_trials
-    from attnbench.bench.gate.paired.trial import SideFailed
+    from attnbench.bench.gate.paired.take_trial import SideFailed
     from attnbench.bench.records.files import write_whole
     from attnbench.bench.records.lines import StoreError
     from attnbench.bench.workers.process import pool

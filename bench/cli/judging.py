@@ -141,12 +141,12 @@ def _width(stream: TextIO) -> int | None:
 
 def _write(judged: "Judgement", judging: Judging) -> None:
     from attnbench.bench.records.files import write_whole
-    from attnbench.reports.verdicts import junit, machine, markdown
+    from attnbench.reports.verdicts import as_json, junit, markdown
 
     if judging.json == STDOUT:
-        click.echo(machine.render(judged), nl=False)
+        click.echo(as_json.render(judged), nl=False)
     elif judging.json:
-        write_whole(judging.json, machine.render(judged))
+        write_whole(judging.json, as_json.render(judged))
     if judging.junit:
         write_whole(judging.junit, junit.render(judged))
     for path, append in _markdown_files(judging):

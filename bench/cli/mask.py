@@ -32,16 +32,16 @@ def command(
     spec: str, q_len: str | None, kv_len: str | None, batch: str | None, layout: str, out: Path | None
 ) -> None:
     """Draw the mask SPEC (causal, window:LEFT:RIGHT, ...; or a whole case id) in the terminal or into a file."""
-    from attnbench.bench.sweeps import picture
+    from attnbench.bench.sweeps import mask_picture
 
     case = _case(spec, {"q_len": q_len, "kv_len": kv_len, "batch": batch}, layout)
     try:
-        found = picture.panels(case, _columns() // 2 if out is None else picture.MOST_CELLS)
+        found = mask_picture.panels(case, _columns() // 2 if out is None else mask_picture.MOST_CELLS)
     except SweepError as error:
         raise click.UsageError(str(error)) from error
     if out is None:
-        click.echo("\n".join(picture.as_text(found)))
-        click.echo(picture.summary(case))
+        click.echo("\n".join(mask_picture.as_text(found)))
+        click.echo(mask_picture.summary(case))
         return
     if out.suffix not in FORMATS:
         raise click.UsageError(
@@ -50,14 +50,14 @@ def command(
     try:
         match out.suffix:
             case ".png":
-                out.write_bytes(picture.as_png(found))
+                out.write_bytes(mask_picture.as_png(found))
             case ".svg":
-                out.write_text(picture.as_svg(case, found), encoding="utf-8")
+                out.write_text(mask_picture.as_svg(case, found), encoding="utf-8")
             case _:
-                out.write_text(picture.as_html(case, found), encoding="utf-8")
+                out.write_text(mask_picture.as_html(case, found), encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"-o {out}: can't be written: {error.strerror}") from error
-    click.echo(picture.summary(case), err=True)
+    click.echo(mask_picture.summary(case), err=True)
     click.echo(str(out))
 
 

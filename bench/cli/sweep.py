@@ -79,7 +79,7 @@ def _plan(sweep: "Sweep", names: Sequence[str], device: str) -> Plan:
     from attnbench.bench.registry.catalogue import UnknownImplementation, catalogue, find, why_unavailable
     from attnbench.bench.sweeps.estimate import estimate, total_s
     from attnbench.bench.timing.machine import torch_facts
-    from attnbench.bench.timing.peaks import measured_peaks
+    from attnbench.bench.timing.measured_peaks import measured_peaks
 
     wanted = tuple(names) or sweep.implementations
     try:

@@ -181,11 +181,11 @@ class Gate:
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Put the judgement into pytest-benchmark's JSON, as its top-level ``gate``."""
-        from attnbench.reports.verdicts import machine
+        from attnbench.reports.verdicts import as_json
 
         judged = self.judgement()
         if judged is not None:
-            output_json["gate"] = machine.as_dict(judged)
+            output_json["gate"] = as_json.as_dict(judged)
 
 
 def _machine(device: str) -> Environment:
@@ -244,7 +244,7 @@ def _nodeid(finding: Finding) -> str:
 
 
 def _words(finding: Finding) -> str:
-    from attnbench.reports.verdicts.words import sentence
+    from attnbench.reports.verdicts.sentences import sentence
 
     return sentence(finding) + (f"\nrepeat: {finding.repeat}" if finding.repeat else "")
 

@@ -110,7 +110,7 @@ class Server:
 
     def peaks(self, environment: Any, dtypes: tuple[str, ...], again: bool) -> Peaks:
         """Peaks of the device, measured once for each environment."""
-        from attnbench.bench.timing.peaks import measured_peaks
+        from attnbench.bench.timing.measured_peaks import measured_peaks
 
         return measured_peaks(environment, dtypes, again=again)
 

@@ -4,24 +4,24 @@ from collections.abc import Iterator
 
 from attnbench.bench.records.verdict import OPEN, Finding, Judgement
 from attnbench.reports.text import plain
-from attnbench.reports.verdicts import words
+from attnbench.reports.verdicts import sentences
 
 MOST = 10
 """GitHub drops what a step says beyond ten errors and ten warnings."""
 
 
 def render(judgement: Judgement) -> Iterator[str]:
-    """``::error title=…::…`` for what fails, ``::warning …`` for what can't be told or was accepted."""
+    """``::error title=…::…`` for what fails, ``::warning …`` for what is undecided, incomparable or accepted."""
     failing = judgement.failing
-    told = [("error", _title(one), words.sentence(one)) for one in failing]
+    commands = [("error", _title(one), sentences.sentence(one)) for one in failing]
     if judgement.invalid_reason:
-        told.append(("warning", "The gate decides nothing", plain(judgement.invalid_reason)))
+        commands.append(("warning", "The gate decides nothing", plain(judgement.invalid_reason)))
     others = [one for one in judgement.findings if one not in failing and _doubtful(one)]
-    told += [("warning", _title(one), words.sentence(one)) for one in others]
-    if len(told) > MOST:
-        more = f"{len(told) - MOST + 1} more: {words.sums(judgement)}"
-        told = [*told[: MOST - 1], ("error" if failing else "warning", "More findings", more)]
-    for level, title, message in told:
+    commands += [("warning", _title(one), sentences.sentence(one)) for one in others]
+    if len(commands) > MOST:
+        more = f"{len(commands) - MOST + 1} more: {sentences.sums(judgement)}"
+        commands = [*commands[: MOST - 1], ("error" if failing else "warning", "More findings", more)]
+    for level, title, message in commands:
         yield f"::{level} title={property_value(title)}::{data(message)}"
 
 
@@ -30,7 +30,7 @@ def _doubtful(finding: Finding) -> bool:
 
 
 def _title(finding: Finding) -> str:
-    return f"{finding.verdict} {words.ABOUT[finding.about]}: {plain(finding.implementation)}"
+    return f"{finding.verdict} {finding.about.value}: {plain(finding.implementation)}"
 
 
 def data(text: str) -> str:

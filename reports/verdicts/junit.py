@@ -1,6 +1,6 @@
 """A judgement as JUnit XML.
 
-What fails is a ``<failure>``. What can't be told (UNDECIDED, INCOMPARABLE) is an
+What fails is a ``<failure>``. UNDECIDED and INCOMPARABLE are an
 ``<error>``, since the command ends with 4 and no CI system may read it as passed.
 NEW and MISSING are ``<skipped>`` unless they were asked to fail; what was accepted
 passes, with the reason in its ``<system-out>``.
@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from attnbench.bench.records.verdict import ABSENT, OPEN, Finding, Judgement
 from attnbench.reports.text import visible
-from attnbench.reports.verdicts import words
+from attnbench.reports.verdicts import sentences
 
 SUITE = "attnbench gate"
 
@@ -29,16 +29,16 @@ def render(judgement: Judgement) -> str:
 def suite_of(judgement: Judgement) -> ET.Element:
     """One ``<testsuite>`` with a test case a finding."""
     suite = ET.Element("testsuite", name=SUITE)
-    told = [_case(one, failing=one in judgement.failing) for one in judgement.findings]
+    cases = [_case(one, failing=one in judgement.failing) for one in judgement.findings]
     if judgement.invalid_reason or not judgement.findings:
-        told.append(_whole(judgement))
+        cases.append(_whole(judgement))
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(name, str(sum(case.find(tag) is not None for case in told)))
-    suite.set("tests", str(len(told)))
+        suite.set(name, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("tests", str(len(cases)))
     suite.set("time", "0")
-    suite.extend(told)
+    suite.extend(cases)
     out = ET.SubElement(suite, "system-out")
-    out.text = visible(f"{words.headline(judgement)}. {'; '.join(words.beside(judgement))}")
+    out.text = visible(f"{sentences.headline(judgement)}. {'; '.join(sentences.beside(judgement))}")
     return suite
 
 
@@ -46,16 +46,16 @@ def _case(finding: Finding, *, failing: bool) -> ET.Element:
     case = ET.Element(
         "testcase",
         classname=visible(finding.implementation),
-        name=visible(f"{finding.case} [{words.ABOUT[finding.about]}]"),
+        name=visible(f"{finding.case} [{finding.about.value}]"),
         time="0",
     )
     tag = _tag(finding, failing=failing)
-    message = visible(words.sentence(finding))
+    message = visible(sentences.sentence(finding))
     if tag:
-        said = ET.SubElement(case, tag, message=message)
+        element = ET.SubElement(case, tag, message=message)
         if tag != "skipped":
-            said.set("type", finding.verdict)
-            said.text = visible(f"{message} {finding.repeat}")
+            element.set("type", finding.verdict)
+            element.text = visible(f"{message} {finding.repeat}")
     else:
         ET.SubElement(case, "system-out").text = message
     return case

@@ -6,7 +6,7 @@ from attnbench.bench.records.verdict import Finding, Judgement, Verdict
 from attnbench.bench.units import NONE
 from attnbench.reports.markdown import escaped
 from attnbench.reports.text import code
-from attnbench.reports.verdicts import words
+from attnbench.reports.verdicts import sentences
 
 MOST_ROWS = 50
 HEAD = (
@@ -21,8 +21,8 @@ def render(judgement: Judgement) -> str:
 
 
 def _lines(judgement: Judgement) -> Iterator[str]:
-    yield f"## {words.MARKS[judgement.verdict]} {judgement.verdict}"
-    yield f"\n{escaped(words.headline(judgement))}. {escaped(words.sums(judgement))}."
+    yield f"## {sentences.MARKS[judgement.verdict]} {judgement.verdict}"
+    yield f"\n{escaped(sentences.headline(judgement))}. {escaped(sentences.sums(judgement))}."
     telling = [one for one in judgement.findings if one.verdict is not Verdict.UNCHANGED]
     quiet = [one for one in judgement.findings if one.verdict is Verdict.UNCHANGED]
     if telling:
@@ -31,7 +31,7 @@ def _lines(judgement: Judgement) -> Iterator[str]:
     for one in judgement.failing[:10]:
         if one.repeat:
             yield f"\nRepeat it: {escaped(code(one.repeat))}"
-    if notes := words.beside(judgement):
+    if notes := sentences.beside(judgement):
         yield ""
         yield from (f"- {escaped(note)}" for note in notes)
     if quiet:
@@ -44,14 +44,14 @@ def _table(findings: list[Finding]) -> Iterator[str]:
     yield from HEAD
     for one in findings[:MOST_ROWS]:
         cells = (
-            f"{words.MARKS[one.verdict]} {one.verdict}",
-            words.ABOUT[one.about],
+            f"{sentences.MARKS[one.verdict]} {one.verdict}",
+            one.about.value,
             code(one.implementation),
             code(one.case),
-            words.ratio(one),
-            words.span(one),
+            sentences.ratio(one),
+            sentences.span(one),
             str(one.trials or NONE),
-            words.reason(one),
+            sentences.reason(one),
         )
         yield f"| {' | '.join(map(escaped, cells))} |"
     if len(findings) > MOST_ROWS:

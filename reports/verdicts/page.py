@@ -11,7 +11,7 @@ from attnbench.bench.records.verdict import OPEN, About, Finding, Judgement, Ver
 from attnbench.bench.units import NONE, count
 from attnbench.reports.html import SHOWN_LINES, environment, inline, joined
 from attnbench.reports.text import plain, visible
-from attnbench.reports.verdicts import words
+from attnbench.reports.verdicts import sentences
 from attnbench.reports.verdicts.plot import BOUNDS, LANES, WIDTH, Plot, plot
 
 STYLES = ("base.css", "report.css", "judgement.css")
@@ -49,11 +49,11 @@ def render(judgement: Judgement, trials: Sequence[Trial] = ()) -> str:
             baseline=plain(judgement.baseline),
             candidate=plain(judgement.candidate),
             command=visible(judgement.command),
-            meaning=words.MEANING[judgement.verdict],
+            meaning=sentences.MEANING[judgement.verdict],
             tone=_tone(judgement.verdict),
             why=_why(judgement),
             invalid_reason=plain(judgement.invalid_reason),
-            sums=words.sums(judgement),
+            sums=sentences.sums(judgement),
             taken=count(len(trials), "trial", "trials") if trials else "",
             notes=[plain(note) for note in judgement.notes],
             failing=[_row(one, {}) for one in judgement.failing],
@@ -75,13 +75,13 @@ def _row(finding: Finding, by_case: Mapping[str, Sequence[Trial]]) -> Row:
     return Row(
         verdict=finding.verdict,
         accepted=bool(finding.allowed),
-        about=words.ABOUT[finding.about],
+        about=finding.about.value,
         implementation=plain(finding.implementation),
         case=plain(finding.case),
-        ratio=words.ratio(finding),
-        span=words.span(finding),
+        ratio=sentences.ratio(finding),
+        span=sentences.span(finding),
         trials=str(finding.trials or NONE),
-        reason=words.reason(finding),
+        reason=sentences.reason(finding),
         repeat=visible(finding.repeat),
         plot=plot(finding, by_case.get(finding.case, ())) if timed else None,
     )
@@ -97,13 +97,13 @@ def _tone(verdict: Verdict) -> str:
 def _why(judgement: Judgement) -> str:
     """The reason for the verdict over all: what fails, why nothing may be decided, or the finding behind it."""
     if judgement.failing:
-        return words.sentence(judgement.failing[0])
+        return sentences.sentence(judgement.failing[0])
     if judgement.invalid_reason:
         return plain(judgement.invalid_reason)
     if not judgement.findings:
         return "there is no finding: nothing was judged"
     behind = [one for one in judgement.findings if one.verdict is judgement.verdict and not one.allowed]
-    return words.sentence(behind[0]) if behind else "what is worse was accepted, or only one side has it"
+    return sentences.sentence(behind[0]) if behind else "what is worse was accepted, or only one side has it"
 
 
 def _undrawn(judgement: Judgement, by_case: Mapping[str, Sequence[Trial]]) -> str:

@@ -7,7 +7,7 @@ from rich.text import Text
 from attnbench.bench.records.verdict import Finding, Judgement, Verdict
 from attnbench.bench.units import NONE
 from attnbench.reports.text import plain
-from attnbench.reports.verdicts import words
+from attnbench.reports.verdicts import sentences
 
 STYLES = {
     Verdict.REGRESSED: "bold red",
@@ -30,10 +30,10 @@ def render(judgement: Judgement, console: Console) -> None:
         console.print(f"{len(rest)} more, none of them worse: --json FILE holds them all")
     for repeat in dict.fromkeys(one.repeat for one in judgement.failing if one.repeat):
         console.print(harmless(f"repeat: {repeat}"), soft_wrap=True)
-    for note in words.beside(judgement):
+    for note in sentences.beside(judgement):
         console.print(harmless(f"note: {note}"), soft_wrap=True)
-    console.print(words.sums(judgement), highlight=False)
-    line = harmless(words.headline(judgement))
+    console.print(sentences.sums(judgement), highlight=False)
+    line = harmless(sentences.headline(judgement))
     line.stylize(STYLES[judgement.verdict], 0, len(judgement.verdict))
     console.print(line, soft_wrap=True)
 
@@ -55,12 +55,12 @@ def _table(findings: tuple[Finding, ...]) -> Table:
     for one in findings:
         table.add_row(
             Text(one.verdict, style="dim" if one.allowed else STYLES[one.verdict]),
-            words.ABOUT[one.about],
+            one.about.value,
             harmless(plain(one.implementation)),
             harmless(plain(one.case)),
-            words.ratio(one),
-            words.span(one),
+            sentences.ratio(one),
+            sentences.span(one),
             str(one.trials or NONE),
-            harmless(words.reason(one)),
+            harmless(sentences.reason(one)),
         )
     return table

@@ -5,7 +5,7 @@ import pytest
 
 from attnbench.bench.records.peaks import Peaks, published_for, published_peaks, roofline
 from attnbench.bench.records.schema import Environment
-from attnbench.bench.timing import peaks as measuring
+from attnbench.bench.timing import measured_peaks as measuring
 from attnbench.impls.contract import parse_case
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from attnbench.bench.cli.mask import command as mask_command
 from attnbench.bench.cli.sweep import command as sweep_command
-from attnbench.bench.sweeps import SweepError, picture
+from attnbench.bench.sweeps import SweepError, mask_picture
 from attnbench.impls.contract import cost, parse_case
 
 ROOT = Path(__file__).parents[2]
@@ -63,9 +63,9 @@ def test_a_sweep_for_machines():
 
 def test_an_estimate_says_how_it_was_made(monkeypatch, tmp_path):
     monkeypatch.setenv("ATTNBENCH_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr("attnbench.bench.timing.peaks.PROBE_S", 0.0)
-    monkeypatch.setattr("attnbench.bench.timing.peaks.SIZES", {"cpu": (64,)})
-    monkeypatch.setattr("attnbench.bench.timing.peaks.COPY_BYTES", {"cpu": 1 << 20})
+    monkeypatch.setattr("attnbench.bench.timing.measured_peaks.PROBE_S", 0.0)
+    monkeypatch.setattr("attnbench.bench.timing.measured_peaks.SIZES", {"cpu": (64,)})
+    monkeypatch.setattr("attnbench.bench.timing.measured_peaks.COPY_BYTES", {"cpu": 1 << 20})
     done = run(sweep_command, "smoke", "--impl", "masked_fill", "--json")
     found = json.loads(done.stdout)
     assert found["implementations"] == 1
@@ -142,22 +142,22 @@ def test_a_mask_in_a_file(suffix, tmp_path):
 
 def test_the_svg_is_well_formed_and_its_seen_area_is_the_pairs():
     case = parse_case("b1-h1-q9-k12-d1-window:3:1-fp32")
-    svg = ET.fromstring(picture.as_svg(case, picture.panels(case)))
-    blue = "#{:02x}{:02x}{:02x}".format(*picture.COLOURS["seen"])
+    svg = ET.fromstring(mask_picture.as_svg(case, mask_picture.panels(case)))
+    blue = "#{:02x}{:02x}{:02x}".format(*mask_picture.COLOURS["seen"])
     widths = [int(r.get("width")) for r in svg.iter("{http://www.w3.org/2000/svg}rect") if r.get("fill") == blue]
-    assert sum(widths) // picture.CELL == case.pairs
+    assert sum(widths) // mask_picture.CELL == case.pairs
 
 
 def test_the_png_holds_the_mask():
     case = parse_case("b1-h1-q9-k12-d1-prefix:4-fp32")
-    data = picture.as_png(picture.panels(case))
+    data = mask_picture.as_png(mask_picture.panels(case))
     width, height = struct.unpack(">II", data[16:24])
-    assert (width, height) == (12 * picture.CELL, 9 * picture.CELL)
+    assert (width, height) == (12 * mask_picture.CELL, 9 * mask_picture.CELL)
     start = data.index(b"IDAT")
     (size,) = struct.unpack(">I", data[start - 4 : start])
     pixels = np.frombuffer(zlib.decompress(data[start + 4 : start + 4 + size]), np.uint8).reshape(height, -1)
-    pixels = pixels[:: picture.CELL, 1:].reshape(9, 12, picture.CELL, 3)[:, :, 0]
-    seen = (pixels == picture.COLOURS["seen"]).all(-1)
+    pixels = pixels[:: mask_picture.CELL, 1:].reshape(9, 12, mask_picture.CELL, 3)[:, :, 0]
+    seen = (pixels == mask_picture.COLOURS["seen"]).all(-1)
     expected = [[bool(case.mask.visible(i + 3, j)) for j in range(12)] for i in range(9)]
     assert seen.tolist() == expected
 
@@ -166,7 +166,7 @@ def test_the_png_holds_the_mask():
 @given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["causal", "window:5:2", "blocks:4:1:1:3:full"]))
 def test_shares_of_blocks_add_up_to_the_pairs(queries, keys, mask):
     case = parse_case(f"b1-h1-q{queries}-k{keys}-d1-{mask}-fp32")
-    (panel,) = picture.panels(case, 16)
+    (panel,) = mask_picture.panels(case, 16)
     rows, columns = panel.block
     heights = np.minimum(rows, queries - np.arange(0, queries, rows))
     widths = np.minimum(columns, keys - np.arange(0, keys, columns))
@@ -194,4 +194,4 @@ def test_a_wrong_mask_is_one_line_and_exit_2(arguments, told):
 
 def test_too_large_a_picture_is_refused():
     with pytest.raises(SweepError, match="too many to draw"):
-        picture.panels(parse_case("b1-h1-s131072-d1-causal-fp32"))
+        mask_picture.panels(parse_case("b1-h1-s131072-d1-causal-fp32"))

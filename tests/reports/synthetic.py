@@ -72,7 +72,6 @@ def header(
     created: str = "2026-03-02T09:30:00+00:00",
     sweep: str = "quick",
     seed: int = 0,
-    timed: bool = True,
 ) -> Header:
     """A header for the product of `cases` and `names`."""
     return Header(
@@ -83,7 +82,6 @@ def header(
         seed=seed,
         environment=machine or environment(),
         command=f"python -m bench run --sweep {sweep}",
-        timed=timed,
     )
 
 

@@ -5,8 +5,8 @@ from synthetic import plausible, shape
 
 from attnbench.bench.records.schema import Environment, Peaks
 from attnbench.impls.contract import Causal, Full, Packed, Window
-from attnbench.reports.peaks import roofs
 from attnbench.reports.pictures import picture, pictures, visible_shares
+from attnbench.reports.roofs import roofs
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from attnbench.bench.records.repeat import repeat_command, shell_word
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.verdict import About
 from attnbench.reports import tables
+from attnbench.reports.summary import summary
 from attnbench.reports.verdicts import junit, page
-from attnbench.reports.words import summary
 
 CHECK = (
     "python -m bench check --impl softmax_then_mask --case b1-h32-kv8-s512-d128-window:255:0-bf16 "

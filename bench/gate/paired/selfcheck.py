@@ -19,7 +19,7 @@ import msgspec
 from scipy.stats import binomtest
 
 from attnbench.bench.gate.paired.side_by_side import SideBySide
-from attnbench.bench.gate.paired.trial import TrialSettings, TrialSide, pinned, trial
+from attnbench.bench.gate.paired.take_trial import TrialSettings, TrialSide, pinned, trial
 from attnbench.bench.records.lines import LineWriter, StoreError
 from attnbench.bench.records.schema import Kept
 from attnbench.bench.records.verdict import Verdict

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Protocol
 
-from attnbench.bench.gate.paired.trial import SideFailed, TrialSide
+from attnbench.bench.gate.paired.take_trial import SideFailed, TrialSide
 from attnbench.bench.gate.stats import CONFIRMING, RULE, Decision, Rule, alarmed, confirm, decide, estimate, flagged
 from attnbench.bench.gate.stats import shifted_together as together
 from attnbench.bench.records.trial import Phase, Trial

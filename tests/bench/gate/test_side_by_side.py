@@ -6,7 +6,7 @@ import random
 import pytest
 
 from attnbench.bench.gate.paired.side_by_side import InMemory, SideBySide
-from attnbench.bench.gate.paired.trial import SideFailed, TrialSide
+from attnbench.bench.gate.paired.take_trial import SideFailed, TrialSide
 from attnbench.bench.gate.stats import RULE
 from attnbench.bench.records.schema import Status
 from attnbench.bench.records.trial import Trial

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnbench.bench.records.verdict import About, Finding, Judgement, Verdict, worst_first
-from attnbench.reports.verdicts import annotations, junit, machine, markdown, page
+from attnbench.reports.verdicts import annotations, as_json, junit, markdown, page
 
 words = st.text(st.characters(), max_size=30) | st.text("`|<>&:%,\r\n\x00\u202e\ud800#[]" + string.digits)
 ratios = st.none() | st.floats(0, 1e6)
@@ -72,7 +72,7 @@ def test_a_table_of_markdown_keeps_its_columns_and_holds_no_html(judged):
 
 @given(judgements)
 def test_json_holds_the_verdict(judged):
-    told = json.loads(machine.render(judged))
+    told = json.loads(as_json.render(judged))
     assert (told["verdict"], told["exit_code"]) == (judged.verdict, judged.exit_code)
     assert [one["fails"] for one in told["findings"]] == [one in judged.failing for one in judged.findings]
 

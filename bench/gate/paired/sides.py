@@ -9,7 +9,7 @@ import msgspec
 from attnbench.bench.case_run import Settings
 from attnbench.bench.gate.accuracy_memory import accuracy, memory
 from attnbench.bench.gate.paired.side_by_side import Keeping, SideBySide
-from attnbench.bench.gate.paired.trial import TrialSettings, TrialSide, own_paths, trial
+from attnbench.bench.gate.paired.take_trial import TrialSettings, TrialSide, own_paths, trial
 from attnbench.bench.gate.status_changes import ending
 from attnbench.bench.records.schema import Record, Status
 from attnbench.bench.records.trial import Side

@@ -6,8 +6,8 @@ import pytest
 from report_pages import GOLDEN
 from synthetic import SPEEDS, Status, all_wrong, empty, environment, model_cases, nasty, plausible, single
 
+from attnbench.reports.summary import Summary, summary
 from attnbench.reports.text import moment
-from attnbench.reports.words import Summary, summary
 
 
 def said(summed: Summary, title: str) -> str:

@@ -1,7 +1,7 @@
-"""The sentences at the top: what was compared, what is wrong, what to use, what was not run, how far to trust it.
+"""The sentences at the top of a report: what was compared, is wrong, to use, was not run, and how reliable it is.
 
 Plain text; a name in `backticks` is code. What comes from outside goes through
-:func:`attnbench.reports.text.code`, so that it can't close its own quotes.
+:func:`attnbench.reports.text.code`, which keeps it inside its quotes.
 """
 
 from collections import Counter
@@ -19,13 +19,13 @@ from attnbench.reports.text import code, moment, plain
 from attnbench.reports.trust import trust
 
 NOT_BEST = 1.05
-"""Ratio to the fastest of a case above which a choice for several cases says what it costs."""
+"""Ratio to the fastest of a case above which a recommendation states it."""
 NOTHING_TO_USE = "Nothing to recommend: no record is both right and timed."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Paragraph:
-    """A heading and its sentences; `bad` where a reader must not overlook it."""
+    """A heading and its sentences; `bad` where it is shown as a warning."""
 
     title: str
     lines: tuple[str, ...]
@@ -34,7 +34,7 @@ class Paragraph:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """One row of what to use; `where` names the machine where there are several."""
+    """One recommendation; `where` names the machine if there are several."""
 
     where: str
     situation: str
@@ -55,10 +55,10 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """Everything said at the top, with the frame and the choices that it was said from.
+    """All sentences at the top, with the frame and the choices that they were made from.
 
-    `current` holds the places of the newest run of each machine: the words speak
-    of those, the older ones are history.
+    `current` holds the indices of the newest run of each machine: the sentences are about
+    those, the older runs are history.
     """
 
     paragraphs: tuple[Paragraph, ...]
@@ -72,7 +72,7 @@ class Summary:
 def summary(
     runs: Sequence[Run], *, against: Sequence[Judgement] = (), reference_implementation: str | None = None
 ) -> Summary:
-    """The words of `runs`; ValueError, with the names there are, for a reference that has no record."""
+    """The sentences about `runs`. Raises ValueError, with the known names, for a reference that has no record."""
     every = table(runs)
     newest = current(runs)
     rows = every[every["run_index"].isin(newest)]
@@ -98,7 +98,7 @@ def summary(
 
 
 def current(runs: Sequence[Run]) -> tuple[int, ...]:
-    """The places of the newest run of each machine (fingerprint), in the order of `runs`."""
+    """Indices of the newest run of each machine (fingerprint), in the order of `runs`."""
     newest: dict[str, int] = {}
     for place, run in enumerate(runs):
         machine = run.header.environment.fingerprint
@@ -114,7 +114,7 @@ def _compared_all(runs: Sequence[Run], latest: Sequence[Run]) -> Iterable[str]:
     if older := len(runs) - len(latest):
         yield (
             f"{count(older, 'older run')} of the same {'machine' if len(latest) == 1 else 'machines'}: "
-            "the words speak of the newest, the older ones are hidden until the filter shows them."
+            "the sentences are about the newest, the older ones are hidden until the filter shows them."
         )
 
 
@@ -179,7 +179,7 @@ def _budget(share: float) -> str:
 
 
 def advice(choice: Choice, runs: Sequence[Run] = ()) -> Advice:
-    """`choice` in words; the machine is named where `runs` are given."""
+    """`choice` as a recommendation; it names the machine where `runs` are given."""
     return Advice(
         where=plain(runs[choice.run_index].header.environment.device_name) if runs else "",
         situation=situation(choice),

@@ -1,4 +1,4 @@
-"""A judgement as JSON, every field always there."""
+"""A judgement as JSON, with all fields in every case."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import msgspec
 from attnbench.bench.records.verdict import Judgement
 
 SCHEMA = 1
-"""Goes up when a field changes its meaning or goes; a field may come without."""
+"""Raised when a field changes its meaning or is removed; a new field does not raise it."""
 
 
 def as_dict(judgement: Judgement) -> dict[str, Any]:
-    """The judgement as plain values: what it holds, and the verdict and exit code that follow from it."""
+    """The judgement as plain values: its fields, with the verdict and the exit code that follow from them."""
     failing = judgement.failing
     return {
         "schema": SCHEMA,
@@ -31,7 +31,7 @@ def as_dict(judgement: Judgement) -> dict[str, Any]:
 
 
 def render(judgement: Judgement) -> str:
-    """The file's text; a ratio that is not finite is null, and what is no Unicode (a path's raw byte) a ``?``."""
+    """The file's text; a ratio that is not finite is null, and what is not Unicode (a raw byte of a path) is ``?``."""
     return msgspec.json.format(msgspec.json.encode(_unicode(as_dict(judgement)))).decode() + "\n"
 
 

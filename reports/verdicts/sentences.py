@@ -1,22 +1,14 @@
-"""What every form of a judgement says: one line for a finding, one that sums up, and the reasons beside them.
+"""The sentences that every form of a judgement shares: one for a finding, one for the counts, and the notes.
 
 Text from outside is made fit by :func:`attnbench.reports.text.plain`.
 """
 
 from collections import Counter
 
-from attnbench.bench.records.verdict import SEVERITY, About, Finding, Judgement, Verdict
+from attnbench.bench.records.verdict import SEVERITY, Finding, Judgement, Verdict
 from attnbench.bench.units import count, interval, show
 from attnbench.reports.text import plain
 
-ABOUT = {
-    About.TIME: "time",
-    About.WRONG: "wrong",
-    About.ACCURACY: "accuracy",
-    About.STATUS: "status",
-    About.MEMORY: "memory",
-    About.PRESENCE: "presence",
-}
 MARKS = {
     Verdict.REGRESSED: "🔺",
     Verdict.INCOMPARABLE: "⛔",
@@ -28,8 +20,8 @@ MARKS = {
 }
 MEANING = {
     Verdict.REGRESSED: "something got worse",
-    Verdict.INCOMPARABLE: "it can't be compared: neither a pass nor a failure",
-    Verdict.UNDECIDED: "it can't be told: neither a pass nor a failure",
+    Verdict.INCOMPARABLE: "the sides can't be compared: neither a pass nor a failure",
+    Verdict.UNDECIDED: "the data decide nothing: neither a pass nor a failure",
     Verdict.IMPROVED: "nothing got worse, something got better",
     Verdict.UNCHANGED: "nothing got worse",
 }
@@ -55,7 +47,7 @@ def sentence(finding: Finding) -> str:
     """One finding in one line, for where no table stands."""
     measured = f", {ratio(finding)} ({span(finding)})" if finding.low is not None else ""
     return (
-        f"{finding.verdict} {ABOUT[finding.about]}: {plain(finding.implementation)} on "
+        f"{finding.verdict} {finding.about}: {plain(finding.implementation)} on "
         f"{plain(finding.case)}{measured}: {reason(finding)}"
     )
 
@@ -64,12 +56,12 @@ def sums(judgement: Judgement) -> str:
     """``12 findings: 2 REGRESSED (1 accepted), 10 UNCHANGED``."""
     counts = Counter(one.verdict for one in judgement.findings)
     accepted = Counter(one.verdict for one in judgement.findings if one.allowed)
-    told = [
+    listed = [
         f"{counts[verdict]} {verdict}" + (f" ({accepted[verdict]} accepted)" if accepted[verdict] else "")
         for verdict in SEVERITY
         if counts[verdict]
     ]
-    return f"{count(len(judgement.findings), 'finding')}{': ' if told else ''}{', '.join(told)}"
+    return f"{count(len(judgement.findings), 'finding')}{': ' if listed else ''}{', '.join(listed)}"
 
 
 def headline(judgement: Judgement) -> str:
