@@ -1,6 +1,6 @@
-"""One case with its implementations, step by step; every outcome becomes a record."""
+"""What happens to one case, step by step; every way to end becomes a record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -16,7 +16,7 @@ from attnbench.bench.workers.status import RemoteError, WorkerFailure, status_of
 from attnbench.impls.contract import Case, cost
 
 ROOF_MARGIN = 1.25
-"""A rate so many times that of the device's own matrix product is invalid: peaks vary by less from run to run."""
+"""A rate this far above the device's own matrix product is no result: peaks vary by less from run to run."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class Settings:
 
     `properties` None is all of them.
 
-    Disturbed rounds are repeated at most `remeasure` times. `peaks` gives the device's
-    measured peaks (measured again with True): a time that needs a higher rate is invalid.
+    Rounds that were disturbed are taken again at most `remeasure` times. `peaks` gives the
+    device's measured peaks (measured again with True), None where they can't be measured: a
+    time that beats them is no result.
     """
 
     seed: int = 0
@@ -35,22 +36,34 @@ class Settings:
     timed: bool = True
     effort: Effort = field(default_factory=Effort)
     remeasure: int = 1
-    peaks: Callable[[bool], Peaks] | None = None
+    peaks: Callable[[bool], Peaks | None] | None = None
+
+
+@dataclass
+class Attempt:
+    """One implementation on its way through the case; what is not reached yet is None.
+
+    `prior` is an earlier measurement of the same run that new samples are added to. `record`
+    stands as soon as the way has ended.
+    """
+
+    name: str
+    checked: CheckAnswer | None = None
+    opened: OpenAnswer | None = None
+    prior: Measurement | None = None
+    wall_s: float = 0.0
+    record: Record | None = None
 
 
 class CaseRun:
-    """One case with its implementations; every outcome becomes a record in :meth:`record`."""
+    """What happens to one case; every way to end becomes a record in :meth:`_end`."""
 
     def __init__(self, case: Case, pool: Pool, settings: Settings, spent: PhaseTimes) -> None:
         self.case, self.pool, self.settings, self.spent = case, pool, settings, spent
-        self.checked: dict[str, CheckAnswer] = {}
-        self.ready: dict[str, OpenAnswer] = {}
-        self.wall_s: dict[str, float] = {}
-        self.prior: dict[str, Measurement] = {}
         self.conditions: Conditions | None = None
 
     def expect(self) -> WorkerFailure | None:
-        """Have the oracle compute what the case must give; what went wrong with that."""
+        """Have the reference computed; what went wrong with that."""
         start = perf_counter()
         try:
             self.pool.oracle.expect(self.case, self.settings.seed, self.settings.families)
@@ -60,66 +73,82 @@ class CaseRun:
             self.spent.expecting_s += perf_counter() - start
         return None
 
-    def check(self, name: str) -> Record:
-        """Compare with the oracle."""
-        start = perf_counter()
+    def failed(self, name: str, error: WorkerFailure) -> Record:
+        """The record of an implementation for which there is no reference."""
+        return self._end(Attempt(name), error=error)
+
+    def check(self, name: str) -> Attempt:
+        """Compare with the reference; the attempt has ended unless it may be timed now."""
+        attempt, start = Attempt(name), perf_counter()
         try:
-            answer = self.pool.worker(name).check(
+            attempt.checked = self.pool.worker(name).check(
                 self.case, self.settings.seed, self.settings.families, self.settings.properties
             )
         except WorkerFailure as error:
-            return self.record(name, error=error)
-        finally:
-            self.wall_s[name] = perf_counter() - start
-            self.spent.checking_s += self.wall_s[name]
-        self.checked[name] = answer
-        return self.record(name, agreement=answer.agreement)
+            attempt.wall_s = perf_counter() - start
+            self._end(attempt, error=error)
+        else:
+            attempt.wall_s = perf_counter() - start
+            agreement = attempt.checked.agreement
+            if not (agreement.ok and self.settings.timed and attempt.checked.timed):
+                self._end(attempt, agreement=agreement)
+        self.spent.checking_s += attempt.wall_s
+        return attempt
 
-    def open(self, record: Record) -> Sampler | Record:
-        """Prepare for sampling; a record where that fails."""
-        worker, start = self.pool.worker(record.implementation), perf_counter()
-        try:
-            ready = self.ready[record.implementation] = worker.open(self.case, self.settings.seed)
-            self.spent.timed_s += ready.warming_s
-            self.spent.inputs_s -= ready.warming_s
-        except WorkerFailure as error:
-            return self.record(record.implementation, error=error)
-        finally:
-            self.spent.inputs_s += perf_counter() - start
-        prior = self.prior[record.implementation].samples_ns if record.implementation in self.prior else ()
-        return Sampler(record.implementation, worker.sample, prior)
-
-    def recall(self, record: Record) -> None:
+    def recall(self, record: Record) -> Attempt:
         """Go on from a record that was checked and timed before, instead of checking again."""
         assert record.agreement is not None, "a timed record was checked"
         assert record.measurement is not None, "only timed records are refined"
-        name = record.implementation
-        self.prior[name] = record.measurement
         notes = tuple(note for note in record.notes if not note.startswith("disturbed: "))
-        self.checked[name] = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0, notes)
-        self.wall_s[name] = record.wall_s
+        checked = CheckAnswer(record.agreement, record.measurement.first_call_ns or 0.0, notes)
+        return Attempt(record.implementation, checked, prior=record.measurement, wall_s=record.wall_s)
 
-    def sample_all(self, opened: list[Sampler]) -> list[Sampler]:
-        """Sample all in rounds; disturbed rounds are repeated, at most `remeasure` times, and then marked."""
+    def time(self, attempts: Sequence[Attempt]) -> Iterator[Record]:
+        """Sample the attempts that have not ended in the same rounds, check them once more, and end them."""
+        attempts = [attempt for attempt in attempts if attempt.record is None]
+        samplers = {attempt.name: sampler for attempt in attempts if (sampler := self._open(attempt))}
+        yield from (attempt.record for attempt in attempts if attempt.record is not None)
+        by_name = {attempt.name: attempt for attempt in attempts}
+        for sampler in self._sample(by_name, list(samplers.values())):
+            yield self._finish(by_name[sampler.name], sampler)
+
+    def _open(self, attempt: Attempt) -> Sampler | None:
+        """Prepare for sampling; None where that fails."""
+        worker, start = self.pool.worker(attempt.name), perf_counter()
+        try:
+            attempt.opened = worker.open(self.case, self.settings.seed)
+            self.spent.timed_s += attempt.opened.warming_s
+            self.spent.inputs_s -= attempt.opened.warming_s
+        except WorkerFailure as error:
+            self._end(attempt, error=error)
+            return None
+        finally:
+            self.spent.inputs_s += perf_counter() - start
+        return Sampler(attempt.name, worker.sample, attempt.prior.samples_ns if attempt.prior else ())
+
+    def _sample(self, attempts: Mapping[str, Attempt], samplers: list[Sampler]) -> list[Sampler]:
+        """Sample all in turn; rounds that were disturbed are taken again, a few times, and then marked."""
         ended: list[Sampler] = []
-        for _ in range(1 + self.settings.remeasure):
+        right: list[Sampler] = []
+        for _ in range(1 + self.settings.remeasure if samplers else 0):
             before = self._probe()
             watch = Watch(self.pool.device, self.pool.pids, self.pool.uuid)
-            stopped = list(sample_in_rounds(opened, self.settings.effort, self.settings.seed))
+            stopped = list(sample_in_rounds(samplers, self.settings.effort, self.settings.seed))
             self.conditions = self._conditions(watch.conditions(), before, self._probe())
-            self._account(stopped)
+            self._account(attempts, stopped)
             ended += [sampler for sampler in stopped if sampler.error is not None]
             right = [sampler for sampler in stopped if sampler.error is None]
             if not right or not self.conditions.disturbance:
                 break
-            opened = [sampler.again() for sampler in right]
+            samplers = [sampler.again() for sampler in right]
         return ended + right
 
-    def _account(self, stopped: Sequence[Sampler]) -> None:
-        """Add the time of these rounds to the phases: timed calls, and the time between them."""
+    def _account(self, attempts: Mapping[str, Attempt], stopped: Sequence[Sampler]) -> None:
+        """Count what the rounds took: timed calls, and what lay between them."""
         for sampler in stopped:
-            sampled_ns = sum(sampler.samples_ns[len(sampler.prior_ns) :])
-            timed_s = sampled_ns * self.ready[sampler.name].calls / 1e9
+            opened = attempts[sampler.name].opened
+            assert opened is not None, "only what was opened is sampled"
+            timed_s = sum(sampler.samples_ns[len(sampler.prior_ns) :]) * opened.calls / 1e9
             self.spent.timed_s += timed_s
             self.spent.between_s += sampler.spent_s - timed_s
 
@@ -141,27 +170,28 @@ class CaseRun:
             disturbance="; ".join(words for words in (seen.disturbance, moved) if words),
         )
 
-    def finish(self, sampler: Sampler) -> Record:
+    def _finish(self, attempt: Attempt, sampler: Sampler) -> Record:
         """Check what was timed once more, and make the record."""
-        name, start = sampler.name, perf_counter()
+        start = perf_counter()
         if sampler.error is not None:
-            return self.record(name, error=sampler.error)
+            return self._end(attempt, error=sampler.error)
         try:
-            answer = self.pool.worker(name).close()
+            answer = self.pool.worker(attempt.name).close()
         except WorkerFailure as error:
-            return self.record(name, error=error)
+            return self._end(attempt, error=error)
         finally:
             self.spent.checking_s += perf_counter() - start
-            self.wall_s[name] += perf_counter() - start + sampler.spent_s
-        agreement = self.checked[name].agreement
+            attempt.wall_s += perf_counter() - start + sampler.spent_s
+        assert attempt.checked is not None, "only what was checked is timed"
+        agreement = attempt.checked.agreement
         if not answer.verified.ok:
             timed = msgspec.structs.replace(answer.verified, hint="right when checked, wrong after it was timed")
             agreement = msgspec.structs.replace(agreement, comparisons=(*agreement.comparisons, timed))
-            return self.record(name, agreement=agreement)
-        measurement = self._measurement(sampler, answer)
+            return self._end(attempt, agreement=agreement)
+        measurement = self._measurement(attempt, sampler, answer)
         if impossible := self._impossible(measurement):
-            return self.record(name, error=RemoteError(Status.WRONG, impossible))
-        return self.record(name, agreement=agreement, measurement=measurement)
+            return self._end(attempt, error=RemoteError(Status.WRONG, impossible))
+        return self._end(attempt, agreement=agreement, measurement=measurement)
 
     def _impossible(self, measurement: Measurement) -> str:
         """Why this time can't be true: it beats the device's own matrix product; '' where it doesn't."""
@@ -169,7 +199,10 @@ class CaseRun:
             return ""
         rate, peak = cost(self.case).flops / measurement.median_ns * 1e9, 0.0
         for again in (False, True):
-            peak = max(peak, self.settings.peaks(again).flops_per_s[self.case.dtype])
+            peaks = self.settings.peaks(again)
+            if peaks is None:
+                return ""
+            peak = max(peak, peaks.flops_per_s[self.case.dtype])
             if rate <= ROOF_MARGIN * peak:
                 return ""
         return (
@@ -177,18 +210,20 @@ class CaseRun:
             "work was skipped, or went on after the clock had stopped"
         )
 
-    def _measurement(self, sampler: Sampler, closed: CloseAnswer) -> Measurement:
-        ready = self.ready[sampler.name]
+    def _measurement(self, attempt: Attempt, sampler: Sampler, closed: CloseAnswer) -> Measurement:
+        opened, checked = attempt.opened, attempt.checked
+        assert opened is not None, "only what was opened is timed"
+        assert checked is not None, "only what was checked is timed"
         return Measurement(
             samples_ns=tuple(sampler.samples_ns),
-            calls=ready.calls,
-            warmup_ns=ready.warmup_ns,
-            first_call_ns=self.checked[sampler.name].first_call_ns,
-            clock=ready.clock,
-            cache=ready.cache,
+            calls=opened.calls,
+            warmup_ns=opened.warmup_ns,
+            first_call_ns=checked.first_call_ns,
+            clock=opened.clock,
+            cache=opened.cache,
             timed_region=self.case.direction,
-            threads=ready.threads,
-            pinned=ready.pinned,
+            threads=opened.threads,
+            pinned=opened.pinned,
             peak_bytes=closed.peak_bytes,
             saved_bytes=closed.saved_bytes,
             host_ns=closed.host_ns,
@@ -196,39 +231,40 @@ class CaseRun:
             stopped=sampler.stopped,
         )
 
-    def record(
+    def _end(
         self,
-        name: str,
+        attempt: Attempt,
         *,
         error: WorkerFailure | None = None,
         agreement: Agreement | None = None,
         measurement: Measurement | None = None,
     ) -> Record:
-        """The record of `name`, from an error, an agreement or a measurement."""
+        """End an attempt; its record."""
         status, reason = (Status.PASSED, "") if error is None else status_of(error)
         if agreement is not None and not agreement.ok:
             status, reason = Status.WRONG, why_wrong(agreement)
-        return Record(
+        attempt.record = Record(
             case=self.case,
-            implementation=name,
+            implementation=attempt.name,
             status=status,
             reason=reason,
             seed=self.settings.seed,
             agreement=agreement,
             measurement=measurement,
             conditions=self.conditions if measurement is not None else None,
-            notes=self._notes(name, measurement),
+            notes=self._notes(attempt, measurement),
             traceback=error.frames if isinstance(error, RemoteError) and status is Status.ERROR else (),
-            wall_s=round(self.wall_s.get(name, 0.0), 6),
+            wall_s=round(attempt.wall_s, 6),
         )
+        return attempt.record
 
-    def _notes(self, name: str, measurement: Measurement | None) -> tuple[str, ...]:
+    def _notes(self, attempt: Attempt, measurement: Measurement | None) -> tuple[str, ...]:
         """What a reader must know of the implementation, and of the time where there is one."""
-        notes = self.checked[name].notes if name in self.checked else ()
-        if measurement is None or self.conditions is None:
+        notes = attempt.checked.notes if attempt.checked else ()
+        if measurement is None or self.conditions is None or attempt.opened is None:
             return notes
         disturbed = f"disturbed: {self.conditions.disturbance}" if self.conditions.disturbance else ""
-        return (*notes, *(note for note in (disturbed, self.ready[name].note) if note))
+        return (*notes, *(note for note in (disturbed, attempt.opened.note) if note))
 
 
 def why_wrong(agreement: Agreement) -> str:

@@ -33,17 +33,12 @@ def refine(
     timed = {record.key: record for record in records if record.measurement is not None}
     while perf_counter() < until_s and (needy := neediest(timed.values(), effort.interval)):
         case = needy[0].case
-        life = CaseRun(case, pool, replace(settings, effort=effort, remeasure=0), spent)
-        for record in needy:
-            life.recall(record)
-        opened = [life.open(record) for record in needy]
-        yield from _kept([one for one in opened if isinstance(one, Record)], timed, keep)
-        samplers = [one for one in opened if not isinstance(one, Record)]
-        yield from _kept([life.finish(one) for one in life.sample_all(samplers)], timed, keep)
+        case_run = CaseRun(case, pool, replace(settings, effort=effort, remeasure=0), spent)
+        yield from _kept(case_run.time([case_run.recall(record) for record in needy]), timed, keep)
 
 
 def _kept(
-    records: list[Record], timed: dict[tuple[str, str], Record], keep: Callable[[Record], None]
+    records: Iterable[Record], timed: dict[tuple[str, str], Record], keep: Callable[[Record], None]
 ) -> Iterator[Record]:
     for record in records:
         timed.pop(record.key)

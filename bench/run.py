@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attnbench.bench.case_run import CaseRun, Settings
 from attnbench.bench.phase_times import PhaseTimes
-from attnbench.bench.records.schema import Record, Status
+from attnbench.bench.records.schema import Record
 from attnbench.bench.workers.process import Pool
 from attnbench.impls.contract import Case
 
@@ -13,26 +13,18 @@ def run_case(
     case: Case, names: Sequence[str], pool: Pool, settings: Settings, spent: PhaseTimes | None = None
 ) -> Iterator[Record]:
     """A case's life: expected, checked, timed against the others, checked again; one record a name."""
-    life = CaseRun(case, pool, settings, spent or PhaseTimes())
-    if failure := life.expect():
-        yield from (life.record(name, error=failure) for name in names)
+    case_run = CaseRun(case, pool, settings, spent or PhaseTimes())
+    if failure := case_run.expect():
+        yield from (case_run.failed(name, failure) for name in names)
         return
     right = []
     for name in names:
-        record = life.check(name)
-        if record.status is Status.PASSED and settings.timed and life.checked[name].timed:
-            right.append(record)
+        attempt = case_run.check(name)
+        if attempt.record is None:
+            right.append(attempt)
         else:
-            yield record
-    opened = []
-    for record in right:
-        ready = life.open(record)
-        if isinstance(ready, Record):
-            yield ready
-        else:
-            opened.append(ready)
-    for sampler in life.sample_all(opened):
-        yield life.finish(sampler)
+            yield attempt.record
+    yield from case_run.time(right)
 
 
 def run_sweep(

@@ -3,6 +3,7 @@
 from attnbench.bench.records.schema import Environment, Peaks
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.process import Pool
+from attnbench.bench.workers.status import WorkerFailure
 
 
 class Peaking:
@@ -13,8 +14,11 @@ class Peaking:
         self.dtypes = tuple(sorted({case.dtype for case in sweep.cases}))
         self.known: Peaks | None = None
 
-    def __call__(self, again: bool) -> Peaks:
-        """The peaks; with `again`, the better of those and of a new measurement."""
+    def __call__(self, again: bool) -> Peaks | None:
+        """The peaks; with `again`, the better of those and of a new measurement. None where that fails, for memory, say."""
         if self.known is None or again:
-            self.known = self.pool.oracle.peaks(self.environment, self.dtypes, again=again)
+            try:
+                self.known = self.pool.oracle.peaks(self.environment, self.dtypes, again=again)
+            except WorkerFailure:  # without peaks nothing is called impossible, and the report draws no roof
+                return self.known
         return self.known

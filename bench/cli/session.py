@@ -77,7 +77,7 @@ class Session:
         device = self.environment.device
         return {row.name: {name: cell.reason or "" for name, cell in row.cells[device].items()} for row in rows}
 
-    def header(self, sweep: Sweep, seed: int, peaks: Peaks) -> Header:
+    def header(self, sweep: Sweep, seed: int, peaks: Peaks | None) -> Header:
         """The first line of a run of `sweep`."""
         return Header(
             created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -92,4 +92,6 @@ def test_events_of_the_simulated_device_complete_late():
 def test_the_cpu_has_no_device_and_the_host_s_clock():
     assert device_of("cpu") is None
     assert isinstance(clock_for(None), CpuClock)
-    assert CpuClock().sample_ns([lambda: time.sleep(0.02)] * 3) == pytest.approx(2e7, rel=0.2)
+    start = time.perf_counter_ns()
+    sampled_ns = CpuClock().sample_ns([lambda: time.sleep(0.02)] * 3)
+    assert 2e7 <= sampled_ns <= (time.perf_counter_ns() - start) / 3  # a busy machine sleeps longer

@@ -113,18 +113,18 @@ RULES = (
         "            self.device.synchronize()\n            times.append(self.device.now_ns() - start_ns)",
     ),
     Rule(scenarios.energy_is_that_of_one_call, TIMER, "(after - before) / calls", "(after - before)"),
-    Rule(scenarios.a_record_says_what_was_measured_and_how, LIFE, "clock=ready.clock", "clock='cuda'"),
+    Rule(scenarios.a_record_says_what_was_measured_and_how, LIFE, "clock=opened.clock", "clock='cuda'"),
     Rule(
         scenarios.throttled_rounds_are_repeated_and_marked,
         LIFE,
-        "for note in (disturbed, self.ready",
-        "for note in ('', self.ready",
+        "for note in (disturbed, attempt.opened",
+        "for note in ('', attempt.opened",
     ),
     Rule(
         scenarios.throttled_rounds_are_right_the_second_time_where_the_clocks_recovered,
         LIFE,
-        "range(1 + self.settings.remeasure)",
-        "range(1)",
+        "range(1 + self.settings.remeasure if samplers",
+        "range(1 if samplers",
     ),
     Rule(
         scenarios.slowing_that_has_ended_is_found_in_the_counter,
