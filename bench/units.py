@@ -26,7 +26,7 @@ CARRY = 0.9995
 """From this share of a power of ten on, three digits show the power itself: 9.995 is 10.0."""
 
 DECADES = range(-307, 309)
-"""Powers of ten that are told apart; a smaller number is shown as 0."""
+"""Powers of ten that are distinguished; a smaller number is shown as 0."""
 
 PAGE_DECADES = range(-24, 28)
 """Those that a page tells apart: its table is short, and it shows nothing beyond them."""

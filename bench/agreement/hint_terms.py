@@ -1,4 +1,4 @@
-"""A few rows of a case in float64, on which mistakes are repeated on purpose: see `hints`."""
+"""A few rows of a case in float64, on which the outputs of known mistakes are computed: see `hints`."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -105,7 +105,7 @@ def alibi_slopes(heads: int) -> Tensor:
 
 
 def _store(case: Case, k: Tensor, v: Tensor, generator: torch.Generator, filler: float | None) -> dict[str, Tensor]:
-    """Keys and values as the layout holds them; `filler` stands where no data is (noise without one)."""
+    """Keys and values as the layout holds them; `filler` (noise without one) fills places without data."""
     lengths = {}
     match case.layout:
         case Padded(kv_lengths=lens):

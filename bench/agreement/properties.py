@@ -1,4 +1,4 @@
-"""What must hold whatever the values: each property relates calls to each other, on a small case.
+"""Relations between calls that must hold whatever the values are, tried on a small case.
 
 Budgets. Two calls that must agree are each within the budget B of the same true
 value, so they may differ by 2 B and no more; a sum of calls by the sum of their
@@ -28,7 +28,7 @@ ROWS = 64
 """Rows on which a property is judged."""
 
 STRANGE = 8.0
-"""Standard deviation of the values put where nobody may look."""
+"""Standard deviation of the values put into hidden places."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def causality(trial: Trial) -> str | None:
 
 
 def key_permutation(trial: Trial) -> str | None:
-    """Keys moved together with their values change nothing where no mask or bias knows their places."""
+    """Keys moved together with their values change nothing where no mask or bias depends on their places."""
     case, inputs = trial.case, trial.inputs
     if not (isinstance(case.mask, Full) and isinstance(case.layout, Dense)) or case.bias == "alibi":
         return None
@@ -242,7 +242,7 @@ PROPERTIES: dict[str, Property] = {
 def try_properties(
     implementation: Implementation, case: Case, oracle: Oracle, seed: int, names: Sequence[str]
 ) -> tuple[Check, ...]:
-    """One check for each of `names` that says something about `case`, which should be small."""
+    """One check for each of `names` that applies to `case`, which should be small."""
     trial = Trial(implementation, case, oracle, seed)
     checks = []
     for name in names:

@@ -103,9 +103,9 @@ def command(
 ) -> None:
     """Is B slower than A, or wrong where A is right? Both in one run, in alternating fresh processes.
 
-    A and B are implementations or FILE.py:FUNCTIONs; with --impl they are git
-    revisions, each checked out on its own with compile caches of its own, measured by
-    this harness. Without --sweep or --case it is over the smoke sweep.
+    A and B are implementations or FILE.py:FUNCTIONs. With --impl they are git
+    revisions, each checked out into a worktree with compile caches of its own; this
+    harness measures both. Without --sweep or --case the cases are the smoke sweep's.
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """

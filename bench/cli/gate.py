@@ -32,10 +32,10 @@ folder_option = click.option(
 @folder_option
 @judging_options
 def command(candidate: Path, against: str, folder: Path, judging: Judging) -> None:
-    """Judge a stored run by a baseline: coarse (10%), since two runs are never quite alike.
+    """Compare a stored run with a baseline; it finds changes of 10%, since machines change between two runs.
 
-    Runs of other hardware, software or harness are INCOMPARABLE. For finer questions
-    take both sides in one run, with `compare`.
+    Runs of other hardware or software, or of another version of the method, are INCOMPARABLE.
+    For smaller changes measure both sides in one run, with `compare`.
 
     Exit 0: nothing got worse. 1: something did. 2: usage. 4: undecided or incomparable.
     """
@@ -43,7 +43,7 @@ def command(candidate: Path, against: str, folder: Path, judging: Judging) -> No
 
 
 def gate(candidate: Path, against: str, folder: Path, judging: Judging, words: list[str]) -> NoReturn:
-    """Judge, tell and exit; `words` are the command that repeats it."""
+    """Judge, print and exit; `words` are the command that repeats it."""
     import msgspec
 
     from attnbench.bench.gate.stored.baselines import BaselineError, judge_by, resolve

@@ -25,9 +25,9 @@ TIMEOUT_S = 60.0
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--same", default=300, show_default=True, help="Trials of A against A.")
-@click.option("--barely", default=40, show_default=True, help="Trials of +1%, which may end as UNDECIDED.")
-@click.option("--slower", default=100, show_default=True, help="Trials of each of +3%, +5% and +10%.")
+@click.option("--same", default=300, show_default=True, help="Experiments of A against A.")
+@click.option("--barely", default=40, show_default=True, help="Experiments of +1%, which may end as UNDECIDED.")
+@click.option("--slower", default=100, show_default=True, help="Experiments of each of +3%, +5% and +10%.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the order of experiments and of rounds.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder that keeps the experiments.")
 @click.option("--resume", is_flag=True, help="Go on with the experiments in --out.")
@@ -37,13 +37,13 @@ def command(
 ) -> None:
     """How often does the gate alarm without cause, and how often does it find a known slowdown?
 
-    Whole comparisons of a kernel of about a millisecond with itself, and with
-    copies that do 1, 3, 5 and 10% of their work twice; half of them beside a
-    neighbour that streams memory. Beside the gate's rates stand those of
-    pytest-benchmark's thresholds, applied to two trials in a row of the same experiments.
+    Runs whole comparisons of a kernel of about a millisecond with itself, and with
+    copies that do 1, 3, 5 and 10% of their work twice; half of them beside a process
+    that streams memory. A second table has the rates of pytest-benchmark's
+    thresholds, applied to two consecutive trials of the same experiments.
 
-    A cell is "found of experiments (Wilson's 95% interval)". Exit 0: every promise is kept.
-    1: one is not. 2: usage.
+    A cell is "found of experiments (Wilson's 95% interval)". Exit 0: every promised rate
+    holds. 1: one does not. 2: usage.
     """
     from attnbench.bench.gate.paired.selfcheck import planned
     from attnbench.bench.workers.scratch import scratch
@@ -60,7 +60,7 @@ def command(
 def _checked(
     path: Path, plan: list[tuple[int, int, bool]], seed: int, markdown: Path | None, *, resume: bool
 ) -> int:
-    """Hold the experiments, print the tables and the promises; the exit code."""
+    """Run the experiments, print the tables and the promised rates; returns the exit code."""
     from attnbench.bench.gate.paired.selfcheck import promises, read_trials, run_trials
     from attnbench.bench.gate.paired.take_trial import SideFailed
     from attnbench.bench.records.files import write_whole

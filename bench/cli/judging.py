@@ -1,4 +1,4 @@
-"""What every command that judges shares: where the judgement goes, what is accepted, and the exit code."""
+"""What all judging commands share: output files, accepted findings, and the exit code."""
 
 import functools
 import os
@@ -25,7 +25,7 @@ LOG_WIDTH = 180
 
 @dataclass(frozen=True, kw_only=True)
 class Judging:
-    """What the options of :func:`judging_options` said, read and checked before anything is measured."""
+    """The values of :func:`judging_options`, read and validated before anything is measured."""
 
     json: Path | None = None
     markdown: Path | None = None
@@ -39,8 +39,8 @@ class Judging:
 def judging_options(command: F) -> F:
     """Add ``--json``, ``--markdown``, ``--junit``, ``--html``, ``--annotations``, ``--allow`` and ``--fail-on``.
 
-    They arrive as one keyword argument, ``judging``: pass it to :func:`finish`. A bad
-    file or word ends the command with 2 before its body begins.
+    They arrive as one keyword argument, ``judging``: pass it to :func:`finish`. An invalid
+    file or value ends the command with 2 before its body begins.
     """
 
     @functools.wraps(command)
@@ -61,7 +61,9 @@ def judging_options(command: F) -> F:
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _OPTIONS = (
-    click.option("--allow", type=_FILE, metavar="FILE", help="Accepted findings, each with a reason and an end."),
+    click.option(
+        "--allow", type=_FILE, metavar="FILE", help="Accepted findings, each with a reason and a last day."
+    ),
     click.option("--fail-on", metavar="new,missing", help="Fail on cases that only one side has."),
     click.option("--json", type=_FILE, metavar="FILE|-", help="Write the judgement as JSON; - is stdout."),
     click.option(
@@ -105,7 +107,7 @@ def finish(
 ) -> NoReturn:
     """Apply the allow file, print the table, write every output, and end with the judgement's exit code.
 
-    The page draws `trials`; it also goes to `page`, whose path is told last, on stderr.
+    The page draws `trials`; it is also written to `page`, whose path is printed last, on stderr.
     0 nothing got worse, 1 something did, 2 an output can't be written, 4 undecided or incomparable.
     """
     from attnbench.bench.gate.allow import settled
@@ -135,7 +137,7 @@ def show(judged: "Judgement", judging: Judging) -> None:
 
 
 def _width(stream: TextIO) -> int | None:
-    """The terminal's own width; room for whole lines where there is no terminal, as in the log of a CI job."""
+    """None, which is the terminal's own width; a wide one where there is no terminal, as in the log of a CI job."""
     return None if stream.isatty() or "COLUMNS" in os.environ else LOG_WIDTH
 
 
@@ -171,7 +173,7 @@ def _write_pages(judged: "Judgement", trials: "Sequence[Trial]", paths: tuple[Pa
 
 
 def _markdown_files(judging: Judging) -> Iterator[tuple[Path, bool]]:
-    """Where Markdown goes, and whether it is added to what is there: a step's summary is, other files are not."""
+    """Files for the Markdown, and whether it is appended: to a step's summary it is, other files are overwritten."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if judging.markdown:
         yield judging.markdown, bool(summary) and judging.markdown.absolute() == Path(summary or "").absolute()

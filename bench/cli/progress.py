@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with the time left on a terminal, plain lines otherwise; both on stderr."""
+"""Progress of long work on stderr: a bar with the remaining time on a terminal, plain lines otherwise."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -17,10 +17,10 @@ def bar(
     done: int = 0,
     alarming: Callable[[Any], bool] = lambda _: False,
 ) -> Iterator[Callable[[Any, str], None]]:
-    """Gives a function to call with each thing that is done, and with the words that stand beside the bar.
+    """Yields a function to call with each finished item and the text beside the bar.
 
-    `line` tells one thing in a line; on a terminal only alarming things get one. A
-    total of None is one that nobody knows.
+    `line` formats an item as one line; on a terminal only alarming items are printed.
+    `total` is None where it is not known.
     """
     if not sys.stderr.isatty():
         count = done

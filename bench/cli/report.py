@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Render stored runs (folders or run.jsonl files) for people.
 
-    Several runs stand side by side. With --format index, RUN is a folder of runs
-    and gets an index.html.
+    Several runs go on one page. With --format index, RUN is a folder of runs and gets
+    an index.html.
     """
     try:
         click.echo(_render(runs, baseline, output, form, reference, codegen), nl=False)

@@ -126,7 +126,7 @@ def refuse_timeout(timeout_s: float | None) -> None:
 
 
 def described(worker: Worker, names: tuple[str, ...]) -> tuple[Description, ...]:
-    """What `worker` says of these implementations; of all without a name. Raises UsageError for one that isn't there."""
+    """Descriptions of these implementations; of all without a name. Raises UsageError for an unknown one."""
     answer = _answered(lambda: worker.describe(names, timeout_s=SET_UP_TIMEOUT_S))
     return tuple(map(usable, answer))
 

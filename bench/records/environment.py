@@ -1,4 +1,4 @@
-"""The machine that makes a run: what decides whether runs may be compared, and what is told beside it."""
+"""The machine that makes a run: fields that must match before runs are compared, and informational ones."""
 
 import os
 import platform

@@ -40,7 +40,7 @@ def roofline(case: Case, peaks: Peaks) -> Roofline | None:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A GPU as sold: how it is told from others, and its published peaks without sparsity.
+    """A GPU as sold: how it is identified, and its published peaks without sparsity.
 
     `words` must all be in the device's name, one by one and in any order, and none of
     `without`; the number of SMs must be this one (0 is any), and its memory must lie within

@@ -1,4 +1,4 @@
-"""The feature matrix: for each feature one small case that has it, and what each implementation says to it.
+"""The feature matrix: for each feature one small case that needs it, and whether each implementation does it.
 
 A *yes* is an answer of ``supports`` to that case. Those on a CPU are run and
 compared with the oracle by ``tests/impls/test_features.py``; those on CUDA are
@@ -55,7 +55,7 @@ SPECIMENS: dict[str, tuple[str, ...]] = {
 
 DEVICES = ("cpu", "cuda")
 INTERPRETER = {"TRITON_INTERPRET": "1", "FLASH_ATTENTION_TRITON_AMD_ENABLE": "TRUE"}
-"""On a CPU the matrix speaks of what Triton's interpreter can run; on CUDA of what runs without it."""
+"""On a CPU the matrix is about Triton's interpreter; on CUDA about running without it."""
 
 
 @dataclass(frozen=True)

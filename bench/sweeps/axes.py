@@ -82,7 +82,7 @@ SAY_THE_SAME: tuple[tuple[str, frozenset[str]], ...] = (
     ("context", frozenset({"q_len", "kv_len"})),
     ("batch_spec", AXES["batch_spec"].displaces),
 )
-"""Axes that must not stand side by side, since each says what the other says."""
+"""Axes that can't be given together, since they define the same quantity."""
 
 
 def contradiction(names: Iterable[str]) -> str | None:

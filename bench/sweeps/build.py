@@ -13,7 +13,7 @@ from attnbench.impls.contract import Case, CaseError, parse_mask
 from attnbench.impls.contract.layouts import Layout
 
 DEFAULTS: Mapping[str, Value] = {"batch": 1, "q_heads": 8, "head_dim": 64, "q_len": 512, "mask": "causal"}
-"""What a case has where nothing says otherwise."""
+"""Defaults of a case."""
 
 CONTEXT = 2048
 CHUNK = 512
@@ -44,7 +44,7 @@ def _preset(point: Mapping[str, Value]) -> Preset | None:
 
 
 def _lengths(point: Mapping[str, Value], preset: Preset | None) -> list[dict[str, Any]]:
-    """Batch, lengths and layout that phase, context or a batch of requests stand for."""
+    """Batch, lengths and layout that phase, context or a batch of requests define."""
     if "batch_spec" in point:
         how = point.get("batch_as", "packed")
         return batch_fields(str(point["batch_spec"]), split=how == "split")

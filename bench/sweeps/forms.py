@@ -18,7 +18,7 @@ def ragged(batch: int, kv_len: int) -> tuple[int, ...]:
 
 
 def implied_shape(spec: str) -> dict[str, int]:
-    """What a layout with explicit lengths says of batch and lengths, for a case that does not."""
+    """Batch and lengths from a layout with explicit lengths, for a case that does not give them."""
     name, *arguments = spec.split(":")
     try:
         if name == "packed":

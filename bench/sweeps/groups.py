@@ -45,7 +45,7 @@ class Group:
 
 
 def checked_zips(names: list[list[str]], axes: Mapping[str, tuple[Value, ...]]) -> tuple[tuple[str, ...], ...]:
-    """Zips whose axes are there once and equally long; SweepError says which is not."""
+    """Zips, each of whose axes exists once and has as many values as the others; raises SweepError."""
     for zipped in names:
         for name in zipped:
             if name not in axes:

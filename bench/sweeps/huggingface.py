@@ -2,7 +2,7 @@
 
 Only the file is read: no network, no transformers. Key names are those of the
 configuration classes of transformers; where a model family says the same in other
-words, both are known. What can't be told from the file is an error, not a guess.
+words, both are known. What the file does not determine is an error, not a guess.
 """
 
 import json

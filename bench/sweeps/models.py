@@ -1,4 +1,4 @@
-"""Shapes of attention in real models; the figures and their sources stand in ``models.toml``."""
+"""Shapes of attention in real models; the figures and their sources are in ``models.toml``."""
 
 import difflib
 import tomllib

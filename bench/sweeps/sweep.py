@@ -16,7 +16,7 @@ from attnbench.impls.contract import Case, CaseError
 
 FOLDER = Path(__file__).parent
 FROM_OPTIONS = "options"
-"""The sweep that has no file: one product of what the command line says."""
+"""The name of a sweep without a file: one product of the axes on the command line."""
 
 NO_LIMITS = Limits()
 NOT_SWEEPS = frozenset({"models"})

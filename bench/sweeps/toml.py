@@ -22,7 +22,7 @@ TABLES = ("limits", "axes", "defaults")
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed file; `lines` finds where a key stands."""
+    """A parsed file; `lines` finds the line of a key."""
 
     path: Path
     text: str
@@ -53,7 +53,7 @@ class Document:
         return SweepError(f"{self.where(table, key, index)}: {key}: {problem}")
 
     def checked(self, table: str, key: str, parse: Callable[[Any], Any], value: object, index: int = 0) -> Any:
-        """`value` as `parse` reads it; its SweepError is told with file, line and key."""
+        """`value` as `parse` reads it; its SweepError is raised again with file, line and key."""
         try:
             return parse(value)
         except SweepError as error:

@@ -1,4 +1,4 @@
-"""What torch knows of the machine: the facts of an environment that need it."""
+"""Facts of the machine that need torch."""
 
 import platform
 from collections.abc import Callable

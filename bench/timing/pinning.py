@@ -14,14 +14,14 @@ ORDER = "ATTNBENCH_PINNED_CPUS"
 """Tells a worker the CPUs of its threads, in order; where it is not set, nothing was pinned here."""
 
 OWN = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
-"""Variables by which a user says where threads go; one of them set, nothing is pinned by us."""
+"""Variables by which a user places threads; if one of them is set, nothing is pinned here."""
 
 SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 TASKS = Path("/proc/self/task")
 
 
 def variables() -> dict[str, str]:
-    """What has to stand in the environment before OpenMP is loaded; empty where :func:`why_not` gives a reason."""
+    """Variables that must be set before OpenMP is loaded; empty where :func:`why_not` gives a reason."""
     if why_not():
         return {}
     order = last_cores_first(os.sched_getaffinity(0))

@@ -34,7 +34,7 @@ class Requests:
         return answer
 
     def features(self, names: tuple[str, ...]) -> "list[Row] | Unusable":
-        """What each implementation says to each feature, on a CPU, on CUDA and on the worker's device."""
+        """Whether each implementation does each feature, on a CPU, on CUDA and on the worker's device."""
         answer: list[Row] | Unusable = self._ask("features", names)
         return answer
 

@@ -45,7 +45,7 @@ def _context() -> ForkServerContext:
 def start_server() -> None:
     """Let the fork server start, and load torch, while this process goes on; the first worker waits for it.
 
-    What tells OpenMP how to behave stands in the server's environment alone.
+    Variables for OpenMP are set in the server's environment only.
     """
     _context()
     spin = {} if "OMP_WAIT_POLICY" in os.environ else SHORT_SPIN
@@ -147,7 +147,7 @@ class Pool:
         return self._workers[name]
 
     def fresh(self, name: str, setting: Setting) -> Worker:
-        """A worker that nobody else has; whoever asks for it stops it."""
+        """A worker outside the pool, which the caller stops."""
         return Worker(name, self.device, self.folder, self.timeout_s, setting)
 
     def register(self, label: str, name: str, setting: Setting) -> Worker:

@@ -89,7 +89,7 @@ class Server:
         }
 
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
-        """What each implementation says to each feature, on a CPU, on CUDA and on this worker's device."""
+        """Whether each implementation does each feature, on a CPU, on CUDA and on this worker's device."""
         from attnbench.bench.registry.catalogue import UnknownImplementation, catalogue, find
         from attnbench.bench.registry.features import row_of
         from attnbench.bench.registry.loading import UserFileError
@@ -256,7 +256,7 @@ def serve(
 def _answer(method: Callable[..., object], arguments: tuple[Any, ...]) -> object:
     try:
         return method(*arguments)
-    except BaseException as error:  # noqa: BLE001 - a stranger's kernel may raise anything; status_of tells it
+    except BaseException as error:  # noqa: BLE001 - a user's kernel may raise anything; status_of makes a status of it
         return RemoteError(*status_of(error), own_frames(error))
 
 

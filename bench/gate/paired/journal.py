@@ -1,4 +1,4 @@
-"""What a comparison has done so far, so that a killed one goes on: one header, then one line a trial.
+"""What a comparison has done so far, so that a killed one can continue: one header, then one line for each trial.
 
 The file has one writer, and each line is on the disk before the next trial begins.
 """
@@ -16,7 +16,7 @@ from attnbench.bench.records.trial import JOURNAL_SCHEMA, Comparing, Phase, Tria
 
 ELSEWHERE = "give another --out"
 SAME = ("a", "b", "cases", "seed", "rule")
-"""Fields of the header that a resumed comparison must have in common with the one before."""
+"""Fields of the header that must be equal when a comparison is resumed."""
 
 
 class Journal:
@@ -49,7 +49,7 @@ class Journal:
     def _start(self, header: Comparing, resume: bool) -> None:
         path = self._writer.path
         if path.exists() and not resume:
-            raise StoreError(f"{path} exists; add --resume to go on with it, or {ELSEWHERE}")
+            raise StoreError(f"{path} exists; add --resume to continue it, or {ELSEWHERE}")
         torn = self._writer.cut_torn_line()
         lines = path.read_bytes().splitlines() if path.exists() else []
         if not lines:
@@ -67,7 +67,7 @@ class Journal:
         self.damaged = tuple(damaged)
 
     def trials(self, case: str, phase: Phase) -> tuple[Trial, ...]:
-        """Finished trials of a case in one phase, by number; of a number that stands twice the later one."""
+        """Finished trials of a case in one phase, by number; of two with the same number the later one."""
         found = {one.number: one for one in self._trials if one.case == case and one.phase == phase}
         return tuple(found[number] for number in sorted(found))
 
@@ -92,7 +92,7 @@ def _header(path: Path, line: bytes) -> Comparing:
 
 
 def _same_comparison(path: Path, before: Comparing, now: Comparing) -> None:
-    """Raise StoreError with the first difference that makes trials of before worth nothing now."""
+    """Raise StoreError with the first difference that makes the earlier trials unusable."""
     for name in SAME:
         was, this = getattr(before, name), getattr(now, name)
         if was != this:

@@ -1,4 +1,4 @@
-"""Kernels whose slowdown is known because it is work: of a hundred equal parts, some are computed twice.
+"""Kernels with a known slowdown: of a hundred equal parts, some are computed twice.
 
 For ``python -m bench gate-selfcheck``. Each is a plain function, as a user's own file has them.
 """

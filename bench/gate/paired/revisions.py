@@ -1,4 +1,4 @@
-"""Git revisions as the sides of a comparison: each checked out for itself, built, and gone afterwards. No torch."""
+"""Git revisions as the sides of a comparison: each in a worktree of its own, built, and removed afterwards. No torch."""
 
 import json
 import os
@@ -34,7 +34,7 @@ CACHES = {
     "TORCH_EXTENSIONS_DIR": "extensions",
     "ATTNBENCH_CODEGEN_CACHE": "codegen",
 }
-"""Variables of the caches that a side has for itself, and their folders: by name alone they would mix the sides."""
+"""Variables and folders of the caches that each side has of its own; with shared ones the sides would mix."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Tree:
 
     @property
     def name(self) -> str:
-        """As it is told: ``main (0123456789ab)``."""
+        """The name for messages: ``main (0123456789ab)``."""
         return f"{self.label} ({self.commit[:12]}{' with changes' if self.dirty else ''})"
 
     @property

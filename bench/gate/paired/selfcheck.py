@@ -1,4 +1,4 @@
-"""The gate's own record: how often it alarms where nothing changed, and how often it finds what did. No torch.
+"""The gate's error rates: how often it alarms where nothing changed, and how often it finds a change. No torch.
 
 Trials of A against A and against kernels slowed by known work, in random order so
 that drift hits all alike, half of them beside a neighbour that streams memory. The
@@ -51,7 +51,7 @@ SETTLE_S = 0.3
 
 
 class Experiment(Kept, frozen=True, kw_only=True):
-    """One whole comparison of which the truth is known, and what other rules said of its first two trials."""
+    """One whole comparison whose true ratio is known, and the results of other rules on its first two trials."""
 
     number: int
     slower_percent: int

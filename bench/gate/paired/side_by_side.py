@@ -1,4 +1,4 @@
-"""Trials of many cases until each is decided: screening, fresh trials of what stands out, one judgement. No torch."""
+"""Trials of many cases until each is decided: screening, fresh trials of flagged cases, one judgement. No torch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

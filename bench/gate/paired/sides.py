@@ -1,4 +1,4 @@
-"""Two sides over a sweep, from declaration to judgement: checked, launched in pairs, judged. No torch."""
+"""Two sides over a sweep, from declaration to judgement: checked, timed in trials, judged. No torch."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
