@@ -97,7 +97,7 @@ def make(defect):
 
 def unseen_zeroed(x, f):
     """0 where, by the mask, no query looks: there may be NaN."""
-    if f.mask is None or f.fills is not None:
+    if f.mask is None or f.fills is not None or f.lengths is not None:  # rows are cut to their lengths
         return x
     return x.masked_fill(~f.mask.any(-2)[..., None], 0.0)
 
