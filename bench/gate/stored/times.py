@@ -33,7 +33,7 @@ def time(now: Record, before: Record) -> Iterator[Finding]:
     low, high = here_low / there_high, here_high / there_low
     verdict, reason = _judged(now, before, low, high)
     ratio = here.median_ns / there.median_ns
-    yield finding(now, About.TIME, verdict, reason, ratio=ratio, low=low, high=high, trials=1)
+    yield finding(now, About.TIME, verdict, reason, ratio=ratio, low=low, high=high)
 
 
 def timed(record: Record) -> Measurement | None:

@@ -304,3 +304,9 @@ def test_damage_and_identity_are_noted():
 def test_refused_on_both_sides_is_no_finding():
     both = [record(CASES[0]), record(CASES[1], status=Status.UNSUPPORTED)]
     assert len(judge(run(*both), run(*both)).findings) == 1
+
+
+def test_two_stored_runs_have_no_trials():
+    found = judge(run(record(timing={"ns": 3000})), run(record(timing={"ns": 1000}))).findings
+    assert [one.about for one in found if one.ratio is not None] == [About.TIME]
+    assert {one.trials for one in found} == {0}
