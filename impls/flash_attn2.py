@@ -149,7 +149,7 @@ def _refuses(case: Case, device: str) -> str | None:
 
 
 def _triton_refuses(case: Case, device: str) -> str | None:
-    """What the Triton backend of 2.8.3 takes without a word, and then does not do."""
+    """Why the Triton backend of 2.8.3 can't do `case`: options that it accepts and ignores."""
     ignored = {
         "a sliding window": isinstance(case.mask, Window),
         "a softcap": case.softcap is not None,

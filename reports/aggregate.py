@@ -1,4 +1,4 @@
-"""Very many records, made few enough for a page: alike cases become one row, and the page says so."""
+"""Very many records reduced for a page: similar cases become one row, and the page says so."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How records group into charts: each group is a list of row numbers, so that a number stands once in the page."""
+"""How records are grouped into charts: each group is a list of row numbers, so that the page has each value once."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -33,7 +33,7 @@ class Choice:
 
     `first` and `last` are None where the range is open to that side. `gain` is
     against `reference`, None where the two share no case. `ties` names those
-    that can't be told apart from the choice. `behind` is the largest ratio to the
+    whose interval overlaps with that of the choice. `behind` is the largest ratio to the
     fastest of a case: what choosing one for all of them costs at worst.
     """
 
@@ -57,8 +57,8 @@ class Choice:
 def ranked(rows: pd.DataFrame) -> pd.DataFrame:
     """Timed rows with `rank` in their case and run (0 is fastest), `tied` with it, and `behind` (ratio to it).
 
-    Who was seen to fail on inputs that it is declared to fail on is `limited`: right on
-    ordinary inputs, it stands behind all that are right on every one.
+    An implementation whose declared limit occurred is `limited`: it is right on ordinary
+    inputs, and ranks behind all that are right on every family.
     """
     usable = timed(rows).copy()
     failing = usable["limits"].map(bool)
@@ -74,7 +74,7 @@ def ranked(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def default_reference(rows: pd.DataFrame, order: Sequence[str]) -> str | None:
-    """Whom speed-ups are against unless asked: timed on most cases, and of those the first in `order`."""
+    """The default reference of speed-ups: timed on most cases, and of those the first in `order`."""
     counts = timed(rows)["implementation"].value_counts()
     if counts.empty:
         return None

@@ -1,4 +1,4 @@
-"""Runs as one data frame: a row a record, with what every report derives from it.
+"""Runs as one data frame: a row for each record, with the figures that every report derives from it.
 
 Times are nanoseconds, sizes bytes, rates TFLOP/s and GB/s.
 """
@@ -39,7 +39,7 @@ def table(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def timed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that are right and have a time: the only ones that can win anything."""
+    """Rows that are right and have a time: the only ones that are ranked."""
     return rows[(rows["status"] == "PASSED") & rows["median_ns"].notna()]
 
 
@@ -95,7 +95,7 @@ def _shape(case: Case) -> dict[str, object]:
 
 
 def series(case: Case) -> str:
-    """What stays the same along a curve over the length: the case's id without the length that grows."""
+    """What is constant along a curve over the length: the case's id without that length."""
     heads = f"{case.q_heads} heads" if case.groups == 1 else f"{case.q_heads}/{case.kv_heads} heads"
     lengths = {"chunk": f"{case.q_len} queries", "cross": f"{case.kv_len} keys"}.get(case.phase, "")
     dims = str(case.head_dim) if case.head_dim == case.v_head_dim else f"{case.head_dim}/{case.v_head_dim}"

@@ -1,4 +1,4 @@
-"""The page: one self-contained file with the words, the charts and every record."""
+"""The page: one self-contained file with the sentences, the charts and every record."""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -121,7 +121,7 @@ def render(
 
 
 def features(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """For each feature and implementation the reason for a no, '' for a yes; a later run's word counts."""
+    """For each feature and implementation the reason why it can't, '' where it can; of several runs the last one's."""
     found: dict[str, dict[str, str]] = {}
     for run in runs:
         for name, answers in run.header.features.items():

@@ -1,4 +1,4 @@
-"""What the page's script works on: every record once, by column, and how records group into charts.
+"""The data of the page's script: every record once, by column, and how records are grouped into charts.
 
 The script selects and lays out; every figure, rank and grouping in here was
 computed by Python. Text columns are lists of codes into their values.
@@ -81,7 +81,7 @@ def as_script(value: object) -> str:
 
 
 def run_label(run: Run) -> str:
-    """How a run is told from its neighbours: machine, day and time, revision."""
+    """The label of a run: machine, day and time, revision."""
     machine = run.header.environment
     revision = f", {machine.commit[:8]}" if machine.commit else ""
     return f"{plain(machine.device_name)}, {moment(run.header.created)}{plain(revision)}"

@@ -1,4 +1,4 @@
-"""The ceilings of a roofline: what a run measured of its machine, and what its maker publishes."""
+"""The ceilings of a roofline: peaks that a run measured on its machine, and published ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Text from outside made fit for a sentence: on one line, visible, not too long; and times told in one zone."""
+"""Text from outside, made safe for a sentence: on one line, visible, not too long; and times in one zone."""
 
 from datetime import UTC, datetime
 

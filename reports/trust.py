@@ -1,4 +1,4 @@
-"""How far to trust a run: spread, disturbances, declared limits, what was not timed, what was damaged."""
+"""How reliable a run is: spread, disturbances, declared limits, what was not timed, damaged lines."""
 
 from collections.abc import Iterable, Sequence
 

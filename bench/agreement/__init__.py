@@ -1,1 +1,1 @@
-"""Is it right: inputs, budgets, properties, side effects, judged by the oracle."""
+"""Is it right: inputs, the float64 reference, budgets, properties, side effects, hints."""

@@ -1,18 +1,18 @@
-"""Known mistakes of a backward, each repeated on purpose in float64, with words for its author."""
+"""Known mistakes of a backward, each computed in float64, with a description for the kernel's author."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from attnbench.bench.agreement.hint_terms import Problem
+from attnbench.bench.agreement.hint_terms import HintTerms
 from attnbench.impls.contract import Causal, Dense, Full
 
 Made = tuple[str, Tensor]
 
 
-def backward_mistakes(p: Problem, name: str) -> Iterator[Made]:
-    """Every known mistake of `name` (dq, dk, dv): words, and the gradient that it gives."""
+def backward_mistakes(p: HintTerms, name: str) -> Iterator[Made]:
+    """Every known mistake of `name` (dq, dk, dv): a description, and the gradient that it gives."""
     assert p.inputs.dout is not None, "a backward has a gradient"
     dout = p.inputs.dout[:, :, p.rows].double()
     scores = p.scores()
@@ -44,7 +44,7 @@ def backward_mistakes(p: Problem, name: str) -> Iterator[Made]:
         yield "dk takes dS where it needs its transpose", turned
 
 
-def _masks(p: Problem) -> Iterator[tuple[str, Tensor]]:
+def _masks(p: HintTerms) -> Iterator[tuple[str, Tensor]]:
     case = p.case
     if not bool(p.seen.all()):
         yield "the backward does not apply the mask", torch.ones_like(p.seen)
@@ -61,18 +61,18 @@ def _masks(p: Problem) -> Iterator[tuple[str, Tensor]]:
             )
 
 
-def _slope(p: Problem) -> Tensor:
+def _slope(p: HintTerms) -> Tensor:
     if p.case.softcap is None:
         return torch.ones_like(p.products)
     return 1 - torch.tanh(p.products * p.case.score_scale / p.case.softcap) ** 2
 
 
-def _dscores(p: Problem, weights: Tensor, dout: Tensor, out: Tensor, slope: Tensor) -> Tensor:
+def _dscores(p: HintTerms, weights: Tensor, dout: Tensor, out: Tensor, slope: Tensor) -> Tensor:
     delta = (dout * out).sum(-1, keepdim=True)
     return weights * (dout @ p.kv[1][:, p.heads].transpose(-1, -2) - delta) * slope
 
 
-def _gradient(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:
+def _gradient(p: HintTerms, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:
     """The gradient called `name`: dq ``[B, Hq, R, D]``, or dk or dv ``[B, Hkv, N, D]``."""
     if name == "dq":
         return dscores @ p.kv[0][:, p.heads] * p.case.score_scale
@@ -81,14 +81,14 @@ def _gradient(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Ten
     return found
 
 
-def _by_head(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:
+def _by_head(p: HintTerms, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Tensor:
     """What each query head gives to dk or dv: ``[B, Hq, N, D]``."""
     if name == "dk":
         return dscores.transpose(-1, -2) @ p.q * p.case.score_scale
     return weights.transpose(-1, -2) @ dout
 
 
-def _groups(p: Problem, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Iterator[Made]:
+def _groups(p: HintTerms, name: str, weights: Tensor, dscores: Tensor, dout: Tensor) -> Iterator[Made]:
     each = _by_head(p, name, weights, dscores, dout)
     grouped = each.unflatten(1, (p.case.kv_heads, p.case.groups))
     yield f"{name} holds the first query head of each group alone, not their sum", grouped[:, :, 0]

@@ -1,4 +1,4 @@
-"""Dropout, which no oracle can foresee, judged by its statistics.
+"""Dropout, which has no expected output, judged by its statistics.
 
 With q = 0, v = 1 and no bias every visible weight of a row with n keys is 1/n, and an
 output tells how many weights were kept: ``kept = out * n * (1 - p)``, which is binomial(n, 1 - p) in every

@@ -1,4 +1,4 @@
-"""Side effects that show only when something around the call changes; tried on a small case.
+"""Side effects that appear only when something around the call changes; tried on a small case.
 
 - another default dtype: an intermediate that takes it changes the result;
 - allocations that hold NaN: memory that is read before it is written shows;

@@ -17,8 +17,8 @@ FEWEST = 4
 
 
 @dataclass(frozen=True)
-class Problem:
-    """Some rows ``[R]`` of all heads: everything float64, with keys and values as ``[B, Hkv, N, D]``."""
+class HintTerms:
+    """The float64 terms of attention on some rows ``[R]`` of all heads; keys and values as ``[B, Hkv, N, D]``."""
 
     case: Case
     inputs: Inputs
@@ -31,7 +31,7 @@ class Problem:
 
     @cached_property
     def kv(self) -> tuple[Tensor, Tensor]:
-        """Finite: what is hidden may be NaN on purpose."""
+        """Keys and values, with NaN in hidden places replaced."""
         k, v = (torch.nan_to_num(x.detach()).double() for x in dense_kv(self.inputs))
         return k, v
 
@@ -112,8 +112,8 @@ def _with_mask(case: Case, mask: Mask) -> Case:
     return msgspec.structs.replace(case, mask=mask)
 
 
-def problem(inputs: Inputs, rows: Tensor, wrong: Tensor) -> Problem | None:
-    """Rows for hints, those of `wrong` (bool ``[R]`` along `rows`) first; None where even a few are too many."""
+def hint_terms(inputs: Inputs, rows: Tensor, wrong: Tensor) -> HintTerms | None:
+    """The terms of a few rows, wrong ones (`wrong`, bool ``[R]`` along `rows`) first; None where even a few are too many."""
     case = inputs.case
     each = case.batch * case.q_heads * case.kv_len
     if each * FEWEST > SCORES * 16:
@@ -124,4 +124,4 @@ def problem(inputs: Inputs, rows: Tensor, wrong: Tensor) -> Problem | None:
     spread = first[torch.linspace(0, len(first) - 1, min(size, len(first))).long()] if len(first) else first
     others = torch.tensor([0, len(rows) - 1])
     chosen = rows[torch.cat([spread.cpu(), others]).unique()].to(inputs.q.device)
-    return Problem(case, replace(inputs, dout=None), chosen)
+    return HintTerms(case, replace(inputs, dout=None), chosen)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attnbench.bench.agreement.compare import absolute_error
-from attnbench.bench.agreement.hint_terms import Problem, problem
+from attnbench.bench.agreement.hint_terms import HintTerms, hint_terms
 from attnbench.bench.agreement.mistakes import blank_rows, mistakes, simple_mistakes
 from attnbench.bench.agreement.oracle import Target
 from attnbench.impls.contract import Case, Inputs
@@ -37,7 +37,7 @@ def hint(inputs: Inputs, rows: Tensor, got: Tensor, target: Target) -> str:
         wrong = torch.ones_like(wrong)
     if found := _moved(judged, expected, inputs.case):
         return found
-    p = problem(inputs, rows, wrong.cpu())
+    p = hint_terms(inputs, rows, wrong.cpu())
     if p is not None:
         places = torch.searchsorted(rows, p.rows.cpu()).to(got.device)
         here, there = judged[:, :, places], expected[:, :, places]
@@ -80,7 +80,7 @@ def _blank_rows(judged: Tensor, blank: Tensor) -> str:
     return "; rows that see no key come out NaN" if bool((judged.isnan() & blank).any()) else ""
 
 
-def _scale(p: Problem, judged: Tensor, expected: Tensor, target: Target) -> str:
+def _scale(p: HintTerms, judged: Tensor, expected: Tensor, target: Target) -> str:
     """The factor on the scale that gives `judged`, found by search and named only if it reproduces the output."""
     if not bool(judged.isfinite().all()):
         return ""
@@ -102,8 +102,8 @@ def _scale(p: Problem, judged: Tensor, expected: Tensor, target: Target) -> str:
     return _nearest([(_named_scale(factor, p.case), made)], judged, expected, target)
 
 
-def _blanks(p: Problem, judged: Tensor, expected: Tensor, target: Target) -> str:
-    """A mistake that shows as NaN in whole rows, where exactly its rows are NaN and the others are right."""
+def _blanks(p: HintTerms, judged: Tensor, expected: Tensor, target: Target) -> str:
+    """A mistake that gives NaN in whole rows, where exactly its rows are NaN and the others are right."""
     blank = judged.isnan().all(-1)
     right = absolute_error(judged, expected)[~blank]
     if not bool(blank.any()) or (right.numel() and float(right.max()) > target.max_budget):
@@ -132,7 +132,7 @@ def _named_scale(factor: float, case: Case) -> str:
 
 
 def _moved(judged: Tensor, expected: Tensor, case: Case) -> str:
-    """The right numbers in the wrong places."""
+    """A description where the right numbers are in the wrong places, or ''."""
     heads, rows = expected.shape[1:3]
     places: list[tuple[str, Tensor]] = []
     if rows == case.q_len and heads > 1:
@@ -157,7 +157,7 @@ def _moved(judged: Tensor, expected: Tensor, case: Case) -> str:
 
 
 def _ratio(name: str, judged: Tensor, expected: Tensor, case: Case) -> str:
-    """One factor between what came and what should have come."""
+    """A description where the output is the expected one times a factor, or ''."""
     if not bool(judged.isfinite().all()):
         return ""
     if not bool(judged.any()) and bool(expected.any()):
@@ -195,7 +195,7 @@ def gradient_hint(inputs: Inputs, rows: Tensor, name: str, got: Tensor, target: 
     if case.batch * case.q_heads * len(rows) * case.kv_len <= 1 << 20:
         from attnbench.bench.agreement.backward_mistakes import backward_mistakes
 
-        p = Problem(case, inputs, rows.to(got.device))
+        p = HintTerms(case, inputs, rows.to(got.device))
         if found := _nearest(backward_mistakes(p, name), judged, expected, target):
             return found
     return shape_of_damage(judged, expected, target, places, "query rows" if name == "dq" else "keys")
@@ -216,7 +216,7 @@ def lse_hint(got: Tensor, rows: Tensor, target: Target) -> str:
 
 
 def shape_of_damage(judged: Tensor, expected: Tensor, target: Target, places: Tensor, name: str) -> str:
-    """Where the wrong elements lie, if they lie together."""
+    """A description of where the wrong elements are, if they are close together, or ''."""
     bad = ~(absolute_error(judged, expected) <= target.max_budget)
     if not bool(bad.any()):
         return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from attnbench.bench.agreement.hint_terms import Problem
+from attnbench.bench.agreement.hint_terms import HintTerms
 from attnbench.impls.contract import Causal, Dense, Full, Packed, Window
 
 Made = tuple[str, Tensor]
@@ -20,7 +20,7 @@ TILES = (16, 32, 64, 128)
 MOST_TILES = 512
 
 
-def mistakes(p: Problem) -> Iterator[Made]:
+def mistakes(p: HintTerms) -> Iterator[Made]:
     """Every known mistake that is possible for the case."""
     scores = p.scores()
     for words, seen in _distinct(_masks(p)):
@@ -34,7 +34,7 @@ def mistakes(p: Problem) -> Iterator[Made]:
     yield from _roundings(p)
 
 
-def simple_mistakes(p: Problem) -> Iterator[Made]:
+def simple_mistakes(p: HintTerms) -> Iterator[Made]:
     """Mistakes that leave the arithmetic right; they are looked for first."""
     right = p.values(p.weights(p.scores(), p.seen).nan_to_num(0.0))
     yield "it is right for the inputs as they are now: the call changed them", right
@@ -44,7 +44,7 @@ def simple_mistakes(p: Problem) -> Iterator[Made]:
 
 
 def _distinct(masks: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    """Each mask once; two mistakes that come to the same mask here are both named."""
+    """Each mask once; if two mistakes give the same mask here, both are named."""
     found: list[tuple[list[str], Tensor]] = []
     for words, seen in masks:
         for descriptions, other in found:
@@ -57,8 +57,8 @@ def _distinct(masks: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor
         yield "; or: ".join(descriptions[:2]), seen
 
 
-def blank_rows(p: Problem) -> Iterator[tuple[str, Tensor]]:
-    """Mistakes that leave whole rows NaN and the others right: words, and which rows ``[B or 1, Hq or 1, R]``."""
+def blank_rows(p: HintTerms) -> Iterator[tuple[str, Tensor]]:
+    """Mistakes that leave whole rows NaN and the others right: a description, and which rows ``[B or 1, Hq or 1, R]``."""
     scores = p.scores().float()
     yield "a row that sees no key gives NaN (its softmax divides 0 by 0); it must give 0", ~p.seen.any(-1)
     left = (torch.softmax(scores, dim=-1) * p.seen).sum(-1)
@@ -74,7 +74,7 @@ def blank_rows(p: Problem) -> Iterator[tuple[str, Tensor]]:
     yield "exp is taken without subtracting the row's maximum, and overflows", top > most
 
 
-def _masks(p: Problem) -> Iterator[tuple[str, Tensor]]:
+def _masks(p: HintTerms) -> Iterator[tuple[str, Tensor]]:
     case = p.case
     everything = torch.ones_like(p.seen)
     if isinstance(case.mask, Causal) and isinstance(case.layout, Dense):
@@ -102,7 +102,7 @@ def _masks(p: Problem) -> Iterator[tuple[str, Tensor]]:
         yield "packed documents see each other: cu_seqlens are ignored", seen.expand(p.seen.shape)
 
 
-def _windows(p: Problem, mask: Window) -> Iterator[tuple[str, Tensor]]:
+def _windows(p: HintTerms, mask: Window) -> Iterator[tuple[str, Tensor]]:
     left, right = mask.left, mask.right
     for side, moved in (("left", left), ("right", right)):
         for step, words in ((1, "wide"), (-1, "narrow")):
@@ -117,7 +117,7 @@ def _windows(p: Problem, mask: Window) -> Iterator[tuple[str, Tensor]]:
         yield "the window's sides are swapped", p.seen_by(Window(right, left))
 
 
-def _lengths(p: Problem) -> Iterator[tuple[str, Tensor]]:
+def _lengths(p: HintTerms) -> Iterator[tuple[str, Tensor]]:
     """Lengths that are ignored, taken from the first row, or off by one."""
     case = p.case
     lengths = torch.tensor([segment.k_len for segment in case.segments], device=p.rows.device)
@@ -143,7 +143,7 @@ def _lengths(p: Problem) -> Iterator[tuple[str, Tensor]]:
         yield "causal is aligned to the cache's capacity, not to what it has filled", seen(lengths, whole)
 
 
-def _late_masks(p: Problem, scores: Tensor) -> Iterator[Made]:
+def _late_masks(p: HintTerms, scores: Tensor) -> Iterator[Made]:
     everything = torch.ones_like(p.seen)
     weights = p.weights(scores, everything) * p.seen
     yield "hidden weights are zeroed after the softmax, and rows not renormalised", p.values(weights)
@@ -158,7 +158,7 @@ def _late_masks(p: Problem, scores: Tensor) -> Iterator[Made]:
             yield f"hidden scores are set to {fill:g}, which is not low enough", p.values(weights)
 
 
-def _heads(p: Problem, scores: Tensor) -> Iterator[Made]:
+def _heads(p: HintTerms, scores: Tensor) -> Iterator[Made]:
     case, (k, _) = p.case, p.kv
     if case.batch > 1:
         first_row = p.scores(products=p.q @ k[:1, p.heads].transpose(-1, -2))
@@ -178,7 +178,7 @@ def _heads(p: Problem, scores: Tensor) -> Iterator[Made]:
         yield f"query head h takes its keys from head {end}", p.values(taken)
 
 
-def _score_changes(p: Problem) -> Iterator[Made]:
+def _score_changes(p: HintTerms) -> Iterator[Made]:
     case = p.case
     scaled = p.products * case.score_scale
     bias = 0.0 if p.bias is None else p.bias
@@ -201,7 +201,7 @@ def _score_changes(p: Problem) -> Iterator[Made]:
         yield "the sinks are ignored", p.values(weights)
 
 
-def _normalisers(p: Problem, scores: Tensor) -> Iterator[Made]:
+def _normalisers(p: HintTerms, scores: Tensor) -> Iterator[Made]:
     out, lse = p.values(p.weights(scores, p.seen)), p.lse(scores, p.seen)
     top = p.masked(scores, p.seen).amax(-1, keepdim=True)
     yield "the output is not divided by the row's sum", out * torch.exp(lse - top)
@@ -211,7 +211,7 @@ def _normalisers(p: Problem, scores: Tensor) -> Iterator[Made]:
             yield f"the last tile of {tile} is padded with {padding} keys of 0 that are not masked", out * share
 
 
-def _tiles(p: Problem, scores: Tensor) -> Iterator[Made]:
+def _tiles(p: HintTerms, scores: Tensor) -> Iterator[Made]:
     """Keys that are not read, and accumulators that are not rescaled."""
     n = p.case.kv_len
     weights = p.weights(scores, p.seen)
@@ -231,7 +231,7 @@ def _tiles(p: Problem, scores: Tensor) -> Iterator[Made]:
             yield from _rescales(p, scores, tile)
 
 
-def _rescales(p: Problem, scores: Tensor, tile: int) -> Iterator[Made]:
+def _rescales(p: HintTerms, scores: Tensor, tile: int) -> Iterator[Made]:
     scores = p.masked(scores, p.seen)
     tops = torch.stack([part.amax(-1) for part in scores.split(tile, dim=-1)], dim=-1).cummax(-1).values
     last = tops[..., -1:]
@@ -243,8 +243,8 @@ def _rescales(p: Problem, scores: Tensor, tile: int) -> Iterator[Made]:
     yield f"the row's sum is not rescaled {where}", p.values(right) / kept.sum(-1, keepdim=True)
 
 
-def _roundings(p: Problem) -> Iterator[Made]:
-    """Precision that is lost on purpose or by default, where the case has float32 inputs."""
+def _roundings(p: HintTerms) -> Iterator[Made]:
+    """Lower precision, chosen or by default, where the case has float32 inputs."""
     if p.case.dtype != "fp32":
         return
     k, v = p.kv

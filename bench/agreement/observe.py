@@ -1,4 +1,4 @@
-"""A call with its side effects: what it changed, kept, aliased or left unwritten."""
+"""The side effects of a call: what it changed, kept, aliased or did not write."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from attnbench.impls.contract.tensors import TORCH_DTYPES
 
 
 class Streams(Protocol):
-    """What the check for work on another stream asks of a device."""
+    """The operations of a device that the check for work on another stream needs."""
 
     def wait_for_all(self) -> None:
         """Return when the whole device is idle."""
@@ -56,7 +56,7 @@ class Observation:
 
 
 def observe(call: Call, inputs: Inputs, streams: Streams | None = None) -> Observation:
-    """Call twice, the second time in another global random state, and look at what happened.
+    """Call twice, the second time with another global random state, and check the side effects.
 
     A third call is made only where the two differ, a fourth where the device has `streams`.
     """
@@ -90,7 +90,7 @@ def observe(call: Call, inputs: Inputs, streams: Streams | None = None) -> Obser
 
 
 def poison_allocator(inputs: Inputs) -> None:
-    """Fill and free blocks of the output's size with NaN, so that an output left unwritten shows."""
+    """Fill blocks of the output's size with NaN and free them, so that an output that is not written has NaN."""
     shape = (*inputs.q.shape[:3], inputs.case.v_head_dim)
     held = [torch.full(shape, torch.nan, dtype=inputs.q.dtype, device=inputs.q.device) for _ in range(POISONED)]
     del held  # only now, since a block that is freed at once is the next one given out
@@ -205,7 +205,7 @@ _STATE: dict[str, tuple[Callable[[], object], Callable[..., object]]] = {
 
 
 def global_state() -> dict[str, object]:
-    """The settings as they are."""
+    """The current settings."""
     return {name: read() for name, (read, _) in _STATE.items()}
 
 

@@ -32,8 +32,8 @@ STRANGE = 8.0
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One implementation on one small case: its inputs and what it gave for them."""
+class Subject:
+    """One implementation on one small case, with its inputs, outputs and expected outputs."""
 
     implementation: Implementation
     case: Case
@@ -47,12 +47,12 @@ class Trial:
 
     @cached_property
     def wanted(self) -> Expectation:
-        """What the oracle wants for them."""
+        """The float64 results for them, with budgets."""
         return self.oracle.expect(self.case, "normal", self.seed)
 
     @cached_property
     def outputs(self) -> Outputs:
-        """What the implementation gave for them."""
+        """The implementation's outputs for them."""
         return self.run(self.inputs)
 
     def expect(self, what: str, inputs: Inputs, rows: Tensor) -> Expectation:
@@ -78,9 +78,9 @@ class Trial:
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
 
 
-def causality(trial: Trial) -> str | None:
+def causality(subject: Subject) -> str | None:
     """Keys and values that the first half of the queries may not see change nothing for them."""
-    case, inputs = trial.case, trial.inputs
+    case, inputs = subject.case, subject.inputs
     if isinstance(case.layout, Paged):
         return None
     rows = torch.arange(max(1, case.q_len // 2), device=inputs.q.device)
@@ -90,44 +90,44 @@ def causality(trial: Trial) -> str | None:
     k, v = inputs.k.clone(), inputs.v.clone()
     for name, x, scale in (("k", k, 1.0), ("v", v, STRANGE)):
         seen = x[:, :, : case.kv_len]
-        seen[:] = torch.where(hidden[:, None, :, None], trial.noise(f"hidden {name}", seen, scale), seen)
+        seen[:] = torch.where(hidden[:, None, :, None], subject.noise(f"hidden {name}", seen, scale), seen)
     some = rows[:: -(-len(rows) // ROWS)].cpu()
-    target = trial.expect("half", replace(inputs, dout=None), some).targets["out"]
-    changed = trial.run(replace(inputs, k=k, v=v)).out
-    return _unequal(changed, trial.outputs.out[:, :, some], target, some, "when hidden keys and values change")
+    target = subject.expect("half", replace(inputs, dout=None), some).targets["out"]
+    changed = subject.run(replace(inputs, k=k, v=v)).out
+    return _unequal(changed, subject.outputs.out[:, :, some], target, some, "when hidden keys and values change")
 
 
-def key_permutation(trial: Trial) -> str | None:
+def key_permutation(subject: Subject) -> str | None:
     """Keys moved together with their values change nothing where no mask or bias depends on their places."""
-    case, inputs = trial.case, trial.inputs
+    case, inputs = subject.case, subject.inputs
     if not (isinstance(case.mask, Full) and isinstance(case.layout, Dense)) or case.bias == "alibi":
         return None
-    order = torch.randperm(case.kv_len, generator=trial.generator("order")).to(inputs.k.device)
+    order = torch.randperm(case.kv_len, generator=subject.generator("order")).to(inputs.k.device)
     bias = None if inputs.bias is None else inputs.bias[..., order]
-    moved = trial.run(replace(inputs, k=inputs.k[:, :, order], v=inputs.v[:, :, order], bias=bias)).out
-    return _same_as_before(trial, moved, "when keys and values are permuted")
+    moved = subject.run(replace(inputs, k=inputs.k[:, :, order], v=inputs.v[:, :, order], bias=bias)).out
+    return _same_as_before(subject, moved, "when keys and values are permuted")
 
 
-def ones(trial: Trial) -> str | None:
+def ones(subject: Subject) -> str | None:
     """Weights sum to 1: where every value is 1, so is every output (0 for a row that sees no key)."""
-    if trial.case.sinks:
+    if subject.case.sinks:
         return None
-    inputs = replace(trial.inputs, v=torch.ones_like(trial.inputs.v), dout=None)
-    rows = trial.wanted.rows[:ROWS]
-    target = trial.expect("ones", inputs, rows).targets["out"]
-    found = compare("out", "ones", trial.run(inputs).out, target, rows)
+    inputs = replace(subject.inputs, v=torch.ones_like(subject.inputs.v), dout=None)
+    rows = subject.wanted.rows[:ROWS]
+    target = subject.expect("ones", inputs, rows).targets["out"]
+    found = compare("out", "ones", subject.run(inputs).out, target, rows)
     return "" if found.ok else f"V of ones gives {found.got} at {found.worst_index}, not {found.expected}"
 
 
-def linearity(trial: Trial) -> str | None:
+def linearity(subject: Subject) -> str | None:
     """out(V + W) = out(V) + out(W); V and W are small integers, so that their sum is exact."""
-    inputs, rows = replace(trial.inputs, dout=None), trial.wanted.rows[:ROWS]
-    v, w = (trial.noise(name, inputs.v, 4.0).round().clamp(-64, 64) for name in "vw")
+    inputs, rows = replace(subject.inputs, dout=None), subject.wanted.rows[:ROWS]
+    v, w = (subject.noise(name, inputs.v, 4.0).round().clamp(-64, 64) for name in "vw")
     outs, targets = [], []
     for name, values in (("v + w", v + w), ("v", v), ("w", w)):
         each = replace(inputs, v=values)
-        outs.append(trial.run(each).out)
-        targets.append(trial.expect(name, each, rows).targets["out"])
+        outs.append(subject.run(each).out)
+        targets.append(subject.expect(name, each, rows).targets["out"])
     parts = (outs[1].cpu().double() + outs[2].cpu().double())[:, :, rows]
     whole = replace(
         targets[0],
@@ -139,39 +139,39 @@ def linearity(trial: Trial) -> str | None:
     return "" if found.ok else _words(found, "out(V + W) is not out(V) + out(W)")
 
 
-def grouping(trial: Trial) -> str | None:
+def grouping(subject: Subject) -> str | None:
     """Grouped heads give what the same heads, repeated, give."""
-    case = msgspec.structs.replace(trial.case, kv_heads=trial.case.q_heads)
-    if trial.case.groups == 1 or not trial.can(case):
+    case = msgspec.structs.replace(subject.case, kv_heads=subject.case.q_heads)
+    if subject.case.groups == 1 or not subject.can(case):
         return None
-    k, v = (repeat_heads(x, trial.case.groups) for x in (trial.inputs.k, trial.inputs.v))
-    repeated = trial.run(replace(trial.inputs, case=case, k=k, v=v)).out
-    return _same_as_before(trial, repeated, "when the heads of a group are repeated instead of shared")
+    k, v = (repeat_heads(x, subject.case.groups) for x in (subject.inputs.k, subject.inputs.v))
+    repeated = subject.run(replace(subject.inputs, case=case, k=k, v=v)).out
+    return _same_as_before(subject, repeated, "when the heads of a group are repeated instead of shared")
 
 
-def split_merge(trial: Trial) -> str | None:
+def split_merge(subject: Subject) -> str | None:
     """Two runs over parts of the keys, merged by their LSE, give the run over all of them."""
-    case, inputs = trial.case, trial.inputs
+    case, inputs = subject.case, subject.inputs
     cut = _cut(case)
-    if cut is None or case.sinks or case.bias == "alibi" or trial.outputs.lse is None:
+    if cut is None or case.sinks or case.bias == "alibi" or subject.outputs.lse is None:
         return None
     ends = ((0, cut, Full()), (cut, case.kv_len, case.mask))
     parts = []
     for low, high, mask in ends:
         part = msgspec.structs.replace(case, kv_len=high - low, mask=mask)
-        if not trial.can(part):
+        if not subject.can(part):
             return None
         bias = None if inputs.bias is None else inputs.bias[..., low:high]
         k, v = inputs.k[:, :, low:high], inputs.v[:, :, low:high]
-        parts.append(trial.run(replace(inputs, case=part, k=k, v=v, bias=bias)))
+        parts.append(subject.run(replace(inputs, case=part, k=k, v=v, bias=bias)))
     lses = torch.stack([_lse(part) for part in parts])
     shares = torch.softmax(lses, dim=0).unsqueeze(-1)
     merged = sum(share * part.out.cpu().double() for share, part in zip(shares, parts, strict=True))
     assert isinstance(merged, Tensor), "there are two parts"
     apart = float((parts[0].out.cpu().double() - parts[1].out.cpu().double()).abs().max())
     # An error e of one LSE moves a share by e / 4 at most.
-    slack = 0.5 * apart * trial.wanted.targets["lse"].max_budget
-    return _same_as_before(trial, merged, "when two halves of the keys are merged by their LSE", slack)
+    slack = 0.5 * apart * subject.wanted.targets["lse"].max_budget
+    return _same_as_before(subject, merged, "when two halves of the keys are merged by their LSE", slack)
 
 
 def _cut(case: Case) -> int | None:
@@ -189,32 +189,32 @@ def _lse(outputs: Outputs) -> Tensor:
     return outputs.lse.cpu().double()
 
 
-def backward_determinism(trial: Trial) -> str | None:
+def backward_determinism(subject: Subject) -> str | None:
     """The same backward twice gives the same bits; atomics in dq are a common and legal reason why not."""
-    if trial.inputs.dout is None:
+    if subject.inputs.dout is None:
         return None
-    first, second = _gradients(trial), _gradients(trial)
+    first, second = _gradients(subject), _gradients(subject)
     differ = [name for name in first if not torch.equal(bits(first[name]), bits(second[name]))]
     return f"the same backward twice differs in {', '.join(differ)}" if differ else ""
 
 
-def _gradients(trial: Trial) -> dict[str, Tensor]:
-    inputs = trial.inputs
+def _gradients(subject: Subject) -> dict[str, Tensor]:
+    inputs = subject.inputs
     q, k, v = (x.detach().requires_grad_() for x in (inputs.q, inputs.k, inputs.v))
-    out = trial.run(replace(inputs, q=q, k=k, v=v)).out
+    out = subject.run(replace(inputs, q=q, k=k, v=v)).out
     grads = torch.autograd.grad(out, (q, k, v), inputs.dout, materialize_grads=True)
     return dict(zip(("dq", "dk", "dv"), grads, strict=True))
 
 
-def batch_invariance(trial: Trial) -> str | None:
+def batch_invariance(subject: Subject) -> str | None:
     """A row alone gives the bits that it gives within a batch."""
-    case = msgspec.structs.replace(trial.case, batch=3) if isinstance(trial.case.layout, Dense) else None
-    if case is None or not trial.can(case):
+    case = msgspec.structs.replace(subject.case, batch=3) if isinstance(subject.case.layout, Dense) else None
+    if case is None or not subject.can(case):
         return None
-    batch = replace(make_inputs(case, "normal", trial.seed, trial.oracle.device), dout=None)
+    batch = replace(make_inputs(case, "normal", subject.seed, subject.oracle.device), dout=None)
     tensors = {name: x[1:2] for name, x in batch.tensors().items() if name not in ("alibi_slopes", "sinks")}
-    alone = trial.run(replace(batch, case=msgspec.structs.replace(case, batch=1), **tensors)).out
-    different = int((bits(alone) != bits(trial.run(batch).out[1:2])).sum())
+    alone = subject.run(replace(batch, case=msgspec.structs.replace(case, batch=1), **tensors)).out
+    different = int((bits(alone) != bits(subject.run(batch).out[1:2])).sum())
     return f"{different} of {alone.numel()} elements of a row change with the batch around it" if different else ""
 
 
@@ -223,7 +223,7 @@ class Property:
     """A property by name; one that is not required is reported and no more."""
 
     about: str
-    holds: Callable[[Trial], str | None]
+    holds: Callable[[Subject], str | None]
     required: bool = True
 
 
@@ -243,11 +243,11 @@ def try_properties(
     implementation: Implementation, case: Case, oracle: Oracle, seed: int, names: Sequence[str]
 ) -> tuple[Check, ...]:
     """One check for each of `names` that applies to `case`, which should be small."""
-    trial = Trial(implementation, case, oracle, seed)
+    subject = Subject(implementation, case, oracle, seed)
     checks = []
     for name in names:
         try:
-            problem = PROPERTIES[name].holds(trial)
+            problem = PROPERTIES[name].holds(subject)
         except Refusal:  # it takes the case, and not the one that the property derives from it
             continue
         if problem is not None:
@@ -256,10 +256,10 @@ def try_properties(
     return tuple(checks)
 
 
-def _same_as_before(trial: Trial, got: Tensor, when: str, slack: float = 0.0) -> str:
-    """'' where `got` is what the trial's own inputs gave, within two budgets."""
-    rows = trial.wanted.rows
-    return _unequal(got, trial.outputs.out[:, :, rows], trial.wanted.targets["out"], rows, when, slack)
+def _same_as_before(subject: Subject, got: Tensor, when: str, slack: float = 0.0) -> str:
+    """'' where `got` is what the subject's own inputs gave, within two budgets."""
+    rows = subject.wanted.rows
+    return _unequal(got, subject.outputs.out[:, :, rows], subject.wanted.targets["out"], rows, when, slack)
 
 
 def _unequal(got: Tensor, other: Tensor, target: Target, rows: Tensor, when: str, slack: float = 0.0) -> str:

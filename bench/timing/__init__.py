@@ -1,1 +1,1 @@
-"""How fast: clocks, samplers, isolation."""
+"""How fast: clocks, samples in rounds, conditions of the machine."""

@@ -1,4 +1,4 @@
-"""Conditions of the machine around a case: clocks, temperature, load, and what else ran meanwhile.
+"""Conditions of the machine around a case: clocks, temperature, load, and other processes.
 
 No torch here. GPU figures come from NVML; where it is missing, the fields are absent.
 """
@@ -29,7 +29,7 @@ CGROUP_CPU_STAT = Path("/sys/fs/cgroup/cpu.stat")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a machine has counted up to one moment; times in seconds."""
+    """The machine's counters at one moment; times in seconds."""
 
     wall_s: float
     busy_s: float

@@ -1,4 +1,4 @@
-"""Short fixed pieces of work, whose times say how fast the machine itself is at this moment."""
+"""Probes: short fixed work, whose time shows how fast the CPU itself is at this moment."""
 
 from collections.abc import Callable
 from time import perf_counter_ns

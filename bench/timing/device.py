@@ -1,4 +1,4 @@
-"""A device that works on its own time, as timing sees it: events, a held stream, a cache to flush, memory.
+"""What timing needs of a device that works asynchronously: events, a held stream, a cache to flush, memory.
 
 Everything that timing asks of ``torch.cuda``, ``torch.xpu`` and ``torch.mps`` goes
 through :class:`Device`, so that a simulated device of torch's shape can stand in
@@ -19,7 +19,7 @@ HIP_CACHE_BYTES = 256 << 20
 
 
 class Event(Protocol):
-    """A mark in a stream, with the time at which the device reached it."""
+    """A point in a stream, with the time at which the device reached it."""
 
     def record(self) -> None:
         """Put the mark behind what the current stream holds."""
@@ -80,7 +80,7 @@ class Device:
         self._module.synchronize()
 
     def flush_buffer(self) -> Any:
-        """A tensor larger than the caches; writing it leaves nothing else in them."""
+        """A tensor larger than the caches; writing it evicts everything else."""
         properties = self._module.get_device_properties()
         known = [getattr(properties, name, 0) or 0 for name in ("L2_cache_size", "last_level_cache_size")]
         cache_bytes = max(known) or FALLBACK_CACHE_BYTES
@@ -106,7 +106,7 @@ class Device:
 
 
 def device_of(kind: str) -> Device | None:
-    """The device of that kind as torch has it; None for the CPU, which works on the host's time."""
+    """The device of that kind in torch; None for the CPU, which the host's clock times."""
     if kind == "cpu":
         return None
     import torch

@@ -1,4 +1,4 @@
-"""What NVML tells of a GPU while it works: clocks, temperature, power, energy, and what slows it."""
+"""Figures of a GPU from NVML: clocks, temperature, power, energy, and why its clocks are lowered."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class GpuFigures:
 
 
 def gpu_figures(uuid: str = "") -> GpuFigures:
-    """The figures now; what this GPU or its driver doesn't tell is absent."""
+    """The figures now, as far as this GPU and its driver give them."""
     if (found := _known(uuid)) is None:
         return GpuFigures()
     nvml, handle = found
@@ -68,7 +68,7 @@ def _known(uuid: str) -> tuple[Any, Any] | None:
 
 
 def energy_counter_mj(uuid: str = "") -> int | None:
-    """Millijoules that the GPU has counted since its driver loaded; None where NVML can't tell."""
+    """Millijoules that the GPU has counted since its driver loaded; None where NVML does not count them."""
     if (found := _known(uuid)) is None:
         return None
     nvml, handle = found

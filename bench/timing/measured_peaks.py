@@ -44,8 +44,8 @@ def measured_peaks(environment: Environment, dtypes: Sequence[str] = DTYPES, *, 
     device = environment.device
     peaks = Peaks(
         device=environment.device_name,
-        flops_per_s={dtype: probe_flops(torch, device, dtype) for dtype in dtypes},
-        bytes_per_s=probe_bytes(torch, device),
+        flops_per_s={dtype: measure_flops(torch, device, dtype) for dtype in dtypes},
+        bytes_per_s=measure_bytes(torch, device),
         source="measured (matrix product, copy)",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("attnbench")
 
 
-def probe_flops(torch: "ModuleType | Any", device: str, dtype: str) -> float:
+def measure_flops(torch: "ModuleType | Any", device: str, dtype: str) -> float:
     """FLOP/s of the best square matrix product; sizes grow until a call is long enough to tell.
 
     Sized by time: some dtypes run a hundred times slower than others where the
@@ -89,7 +89,7 @@ def probe_flops(torch: "ModuleType | Any", device: str, dtype: str) -> float:
     return best
 
 
-def probe_bytes(torch: "ModuleType | Any", device: str) -> float:
+def measure_bytes(torch: "ModuleType | Any", device: str) -> float:
     """Bytes/s of a copy: each byte is read once and written once."""
     source = torch.ones(COPY_BYTES[device], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)

@@ -71,7 +71,7 @@ def order() -> tuple[int, ...]:
 
 
 def let_free() -> None:
-    """Let a worker's main thread free from the CPU to which OpenMP bound it when it was loaded."""
+    """Unbind a worker's main thread from the CPU to which OpenMP bound it when it was loaded."""
     if cpus := order():
         os.sched_setaffinity(0, cpus)
 

@@ -1,6 +1,6 @@
 """How keys and values lie in memory, and which queries belong to which keys.
 
-A layout cuts a case into *segments*: runs of queries that see runs of keys of
+A layout divides a case into *segments*: runs of queries that see runs of keys of
 the same batch row. A mask is a rule inside one segment, so that packed
 documents, ragged caches and plain batches need no special case anywhere else.
 """

@@ -28,7 +28,7 @@ APART = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """One trial: where it stands, and what it says when pointed at."""
+    """One trial: its position, and its tooltip."""
 
     kind: str
     x: float
@@ -81,7 +81,7 @@ def plot(finding: Finding, trials: Sequence[Trial]) -> Plot | None:
         open_high=bar and high is None,
         bounds=tuple(_bounds(end)) if trials else (),
         ends=(change(-end), change(end)),
-        told="; ".join(_told(finding, by_kind)),
+        told="; ".join(_text_alternative(finding, by_kind)),
     )
 
 
@@ -121,8 +121,8 @@ def _bounds(end: float) -> Iterator[tuple[str, float]]:
             yield from ((kind, _x(sign * log_ratio, end)) for sign in (-1, 1))
 
 
-def _told(finding: Finding, by_kind: dict[str, list[tuple[Trial, float]]]) -> Iterator[str]:
-    """The picture in words."""
+def _text_alternative(finding: Finding, by_kind: dict[str, list[tuple[Trial, float]]]) -> Iterator[str]:
+    """A text alternative of the picture."""
     low, middle, high = (_log(value) for value in (finding.low, finding.ratio, finding.high))
     if middle is not None:
         yield f"the candidate's time is {change(middle)}"

@@ -101,7 +101,7 @@ def test_measured_peaks_are_kept_for_each_fingerprint(quick_probe, monkeypatch):
     first = measuring.measured_peaks(environment(cpu="a"))
     assert set(first.flops_per_s) == {"fp32", "bf16", "fp16"}
     assert all(rate > 0 for rate in (*first.flops_per_s.values(), first.bytes_per_s))
-    monkeypatch.setattr(measuring, "probe_flops", lambda *_: 1.0)
+    monkeypatch.setattr(measuring, "measure_flops", lambda *_: 1.0)
     assert measuring.measured_peaks(environment(cpu="a")) == first
     assert measuring.measured_peaks(environment(cpu="b")).flops_per_s["fp32"] == 1.0
     assert measuring.measured_peaks(environment(cpu="a"), again=True).flops_per_s["fp32"] == 1.0
@@ -141,7 +141,7 @@ def test_a_probe_stops_growing_once_a_call_is_long_enough(monkeypatch):
             pass
 
     monkeypatch.setattr(measuring, "shortest_s", lambda *_: 1.0)
-    assert measuring.probe_flops(Slow(), "cpu", "fp32") == 2 * min(measuring.SIZES["cpu"]) ** 3
+    assert measuring.measure_flops(Slow(), "cpu", "fp32") == 2 * min(measuring.SIZES["cpu"]) ** 3
     assert set(sizes) == {min(measuring.SIZES["cpu"])}
 
 

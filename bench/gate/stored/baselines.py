@@ -105,7 +105,7 @@ def disturbed(run: Run) -> int:
 
 
 def summary_line(run: Run) -> str:
-    """A run in few words: its fingerprint, its machine, when."""
+    """One line about a run: its fingerprint, its machine, its date."""
     machine = run.header.environment
     return f"{machine.fingerprint} ({visible(machine.device_name)}, {run.header.created})"
 
