@@ -23,7 +23,7 @@ ROOF_MARGIN = 1.25
 class Settings:
     """How to check and how long to time; `timed` False stops after the check.
 
-    `properties` None is all of them.
+    `properties` None is all of them. Not `thorough`, a check is the comparisons and the side effects of one call.
 
     Rounds that were disturbed are taken again at most `remeasure` times. `peaks` gives the
     device's measured peaks (measured again with True), None where they can't be measured: a
@@ -33,6 +33,7 @@ class Settings:
     seed: int = 0
     families: tuple[str, ...] = ()
     properties: tuple[str, ...] | None = None
+    thorough: bool = True
     timed: bool = True
     effort: Effort = field(default_factory=Effort)
     remeasure: int = 1
@@ -81,8 +82,9 @@ class CaseRun:
         """Compare with the reference; the attempt has ended unless it may be timed now."""
         attempt, start = Attempt(name), perf_counter()
         try:
+            chosen = self.settings
             attempt.checked = self.pool.worker(name).check(
-                self.case, self.settings.seed, self.settings.families, self.settings.properties
+                self.case, chosen.seed, chosen.families, chosen.properties, thorough=chosen.thorough
             )
         except WorkerFailure as error:
             attempt.wall_s = perf_counter() - start

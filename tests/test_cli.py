@@ -85,7 +85,15 @@ def test_a_file_that_does_not_import_is_one_line(bench, tmp_path):
 
 
 def test_check_agrees_and_says_so(bench, kernels):
-    done = bench("check", "--impl", f"{kernels}/honest.py:attention", "--impl", f"{kernels}/honest.py:with_lse")
+    done = bench(
+        "check",
+        "--impl",
+        f"{kernels}/honest.py:attention",
+        "--impl",
+        f"{kernels}/honest.py:with_lse",
+        "--depth",
+        "quick",
+    )
     assert done.returncode == 0, done.stdout
     assert "every result is within the oracle's budget" in done.stdout
 

@@ -41,13 +41,15 @@ def check(
     families: Sequence[str] = tuple(FAMILIES),
     properties: Sequence[str] = tuple(PROPERTIES),
     surroundings: bool = True,
+    thorough: bool = True,
 ) -> Checked:
     """Compare `implementation` with the float64 reference on `case`; raises Refusal where it can't do the case.
 
     Side effects are watched on the first of `families`; properties, and the side effects that need
     several inputs, are tried on a small case of the same kind. Without `surroundings` no setting of the process
     is changed around a call (default dtype, allocations): torch.compile would compile again for each change,
-    which takes too long. Raises Refusal, too, where none of `families` applies to the case.
+    which takes too long. Without `thorough`, the comparisons and the side effects of one call are all there is.
+    Raises Refusal, too, where none of `families` applies to the case.
     """
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
@@ -57,7 +59,18 @@ def check(
     if not list(plan(case, families, implementation)):
         raise Refusal(f"none of the families {', '.join(families) or '(none given)'} applies to this case")
     with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):
-        return _check(implementation, case, oracle, seed, families, properties, surroundings=surroundings)
+        found = _check(implementation, case, oracle, seed, families)
+        if not thorough or not found.agreement.comparisons:
+            return found
+        little, guarded = small(case, implementation, oracle.device), _guarded(implementation)
+        try:
+            more = effects(guarded, little, oracle, seed, surroundings=surroundings)
+        except Refusal:  # it takes the case, and not the smaller one
+            little = case
+            more = effects(guarded, little, oracle, seed, surroundings=surroundings)
+        more += try_properties(guarded, little, oracle, seed, properties)
+        agreement = msgspec.structs.replace(found.agreement, checks=(*found.agreement.checks, *more))
+        return replace(found, agreement=agreement)
 
 
 def _check(
@@ -66,11 +79,8 @@ def _check(
     oracle: Oracle,
     seed: int,
     families: Sequence[str],
-    properties: Sequence[str],
-    *,
-    surroundings: bool,
 ) -> Checked:
-    guarded = replace(implementation, prepare=_putting_back(implementation.prepare))
+    guarded = _guarded(implementation)
     comparisons: list[Comparison] = []
     given: list[Tensor] = []
     checks: tuple[Check, ...] = ()
@@ -90,15 +100,13 @@ def _check(
                 outputs = call()
             comparisons += _compared(inputs, outputs, family, wanted, () if family == "views" else given)
             given.append(outputs.out.detach())
-    little = small(case, implementation, oracle.device)
-    try:
-        checks += effects(guarded, little, oracle, seed, surroundings=surroundings)
-    except Refusal:  # it takes the case, and not the smaller one
-        little = case
-        checks += effects(guarded, little, oracle, seed, surroundings=surroundings)
-    checks += try_properties(guarded, little, oracle, seed, properties)
     limits = tuple(_limits(implementation, comparisons))
     return Checked(Agreement(comparisons=tuple(comparisons), checks=checks, known_limits=limits), first_call_ns)
+
+
+def _guarded(implementation: Implementation) -> Implementation:
+    """`implementation`, whose calls leave the settings of the process as they were."""
+    return replace(implementation, prepare=_putting_back(implementation.prepare))
 
 
 def _putting_back(prepare: Callable[[Inputs], Call]) -> Callable[[Inputs], Call]:

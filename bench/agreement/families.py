@@ -5,6 +5,7 @@ FAMILIES: dict[str, str] = {
     "needle": "each query matches one visible key strongly: keys at tile edges and ends that get lost",
     "spike": "a few hidden keys tower over all visible ones: masks applied after softmax",
     "large": "scores of about +-200: exp without subtracting the maximum",
+    "low": "scores of about -120 for every key: a log-sum-exp whose exp underflows float32",
     "growing": "scores grow along the keys: an accumulator that is not rescaled",
     "poison": "NaN where no data is: padding, the unfilled part of a cache, unused pages",
     "views": "q, k, v and dout are slices of larger tensors full of NaN: strides and offsets taken for granted",

@@ -18,6 +18,7 @@ NEEDLE_SCORE = 20.0
 SPIKE_SCORE = 160.0
 LARGE_SCORE = 60.0
 GROWING_SCORE = 40.0
+LOW_SCORE = -120.0
 """Scores (after scale) that the families aim at; exp underflows float32 below -104."""
 
 
@@ -25,6 +26,8 @@ def applies(family: str, case: Case) -> bool:
     """Whether `family` differs from ``normal`` for `case`."""
     if family == "spike":
         return case.softcap is None and any(_spikes(case))
+    if family == "low":
+        return case.softcap is None or case.softcap > -LOW_SCORE
     if family == "views":
         return not isinstance(case.layout, Paged)
     if family == "poison":
@@ -224,10 +227,14 @@ def _growing(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tu
     return _along(q, k, case, torch.linspace(0, GROWING_SCORE, case.kv_len).expand(case.batch, -1))
 
 
+def _low(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return _along(q, k, case, torch.full((case.batch, case.kv_len), LOW_SCORE))
+
+
 def _large(q: Tensor, k: Tensor, case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Scores with a standard deviation of LARGE_SCORE."""
     factor = math.sqrt(LARGE_SCORE / (case.score_scale * math.sqrt(case.head_dim)))
     return q.mul_(factor), k.mul_(factor)
 
 
-_SHAPERS = {"needle": _needle, "spike": _spike, "growing": _growing, "large": _large}
+_SHAPERS = {"needle": _needle, "spike": _spike, "growing": _growing, "low": _low, "large": _large}

@@ -13,24 +13,6 @@ SMALL_LENGTH = 256
 """Properties and side effects are tried on cases of about this size."""
 
 
-INTERPRETED_LENGTH = 80
-INTERPRETED_HEADS = 2
-"""Triton's interpreter takes a tenth of a second for a tile: two tiles, two heads, groups of two."""
-
-
-def for_interpreter(case: Case) -> Case:
-    """`case` small enough for Triton's interpreter; lengths that a layout fixes stay, and the order of M and N."""
-    groups = min(case.groups, INTERPRETED_HEADS)
-    kv_heads = min(case.kv_heads, INTERPRETED_HEADS)
-    case = msgspec.structs.replace(case, kv_heads=kv_heads, q_heads=kv_heads * groups)
-    if not isinstance(case.layout, Dense) or max(case.q_len, case.kv_len) <= INTERPRETED_LENGTH:
-        return case
-    q_len, kv_len = (min(length, INTERPRETED_LENGTH) for length in (case.q_len, case.kv_len))
-    if (q_len == kv_len) != (case.q_len == case.kv_len):
-        q_len, kv_len = (q_len // 2, kv_len) if case.q_len < case.kv_len else (q_len, kv_len // 2)
-    return msgspec.structs.replace(case, q_len=q_len, kv_len=kv_len)
-
-
 def probe(case: Case) -> Case:
     """`case` with fewer heads and batch rows where it has many scores; lengths, mask and grouping stay."""
     return _lighter(case, PROBE_HEADS) if _scores(case) > PROBE_SCORES else case

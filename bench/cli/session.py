@@ -30,6 +30,9 @@ DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (
 SET_UP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 120.0
 EXIT_NOTHING = 3
+TOLD_IN_FULL = 8
+"""Ways to be wrong that are told with reason and command; further ones by their cases alone."""
+
 
 A = TypeVar("A")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -161,7 +164,7 @@ def record_line(record: Record) -> str:
 
 
 @contextmanager
-def progress(total: int, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
+def progress(total: int | None, what: str, done: int = 0) -> Iterator[Callable[[Record], None]]:
     """A bar over records, on stderr."""
     with bar(total, what, record_line, done=done, alarming=lambda record: record.status.is_failure) as advance:
 
@@ -205,8 +208,11 @@ def verdict_lines(records: Sequence[Record], here: Environment, options: Sequenc
     `options` are words of this command that a repetition needs too.
     """
     wrong = [record for record in records if record.status.is_failure]
-    for alike in _alike(wrong):
+    ways = _alike(wrong)
+    for alike in ways[:TOLD_IN_FULL]:
         yield from _told_once(alike, here, options)
+    for first, *others in ways[TOLD_IN_FULL:]:
+        yield f"{first.status} {first.implementation} on {', '.join(record.case.id for record in (first, *others))}"
     refusals: dict[str, int] = {}
     for record in records:
         if record.status.is_refusal:

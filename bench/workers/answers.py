@@ -13,6 +13,7 @@ class Description:
     summary: str
     devices: tuple[str, ...]
     features: frozenset[str]
+    dtypes: tuple[str, ...]
     unavailable: str | None
     version: str
     known_limits: dict[str, str]

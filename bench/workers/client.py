@@ -33,6 +33,11 @@ class Requests:
         answer: dict[str, str | None] = self._ask("supports", names, case)
         return answer
 
+    def refusals(self, name: str, cases: tuple[Case, ...]) -> list[str | None]:
+        """For each of `cases` the reason why the implementation can't do it; None where it can."""
+        answer: list[str | None] = self._ask("refusals", name, cases)
+        return answer
+
     def features(self, names: tuple[str, ...]) -> "list[Row] | Unusable":
         """Whether each implementation does each feature, on a CPU, on CUDA and on the worker's device."""
         answer: list[Row] | Unusable = self._ask("features", names)
@@ -58,10 +63,19 @@ class Requests:
         self._ask("expect", case, seed, families)
 
     def check(
-        self, case: Case, seed: int, families: tuple[str, ...], properties: tuple[str, ...] | None = None
+        self,
+        case: Case,
+        seed: int,
+        families: tuple[str, ...],
+        properties: tuple[str, ...] | None = None,
+        *,
+        thorough: bool = True,
     ) -> CheckAnswer:
-        """Agreement of the worker's implementation on `case`; all properties where none are named."""
-        answer: CheckAnswer = self._ask("check", case, seed, families, properties)
+        """Agreement of the worker's implementation on `case`; all properties where none are named.
+
+        Without `thorough`, the comparisons and the side effects of one call alone.
+        """
+        answer: CheckAnswer = self._ask("check", case, seed, families, properties, thorough)
         return answer
 
     def open(self, case: Case, seed: int, spread_bytes: int = 0) -> OpenAnswer:

@@ -71,6 +71,7 @@ class Server:
                 summary=found.summary,
                 devices=found.devices,
                 features=found.features,
+                dtypes=found.dtypes,
                 unavailable=why_unavailable(found, self.device),
                 version=f"{package} {installed_version(package) or '-'}",
                 known_limits=dict(found.known_limits),
@@ -87,6 +88,13 @@ class Server:
             name: why_unavailable(one, self.device) or one.supports(case, self.device)
             for name, one in found.items()
         }
+
+    def refusals(self, name: str, cases: tuple[Any, ...]) -> list[str | None]:
+        """For each case the reason why one implementation can't do it; None where it can."""
+        from attnbench.bench.registry.catalogue import find
+
+        found = find(name)
+        return [found.supports(case, self.device) for case in cases]
 
     def features(self, names: tuple[str, ...]) -> list[Any] | Unusable:
         """Whether each implementation does each feature, on a CPU, on CUDA and on this worker's device."""
@@ -128,7 +136,12 @@ class Server:
             self.oracle.expect(shaped, family, seed)
 
     def check(
-        self, case: Any, seed: int, families: tuple[str, ...], properties: tuple[str, ...] | None = None
+        self,
+        case: Any,
+        seed: int,
+        families: tuple[str, ...],
+        properties: tuple[str, ...] | None = None,
+        thorough: bool = True,
     ) -> CheckAnswer:
         """Agreement of this worker's implementation on a case; all properties without a choice."""
         from attnbench.bench.agreement.check import check
@@ -144,6 +157,7 @@ class Server:
             families=families,
             properties=chosen,
             surroundings=not one.compiled,
+            thorough=thorough,
         )
         self._give_back()
         timed = self.device not in one.never_timed

@@ -7,11 +7,10 @@ words choose the plantings whose path holds one of them. Exit 1 where one passes
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from attnbench.bench.agreement.families import FAMILIES, PROPERTY_NAMES
 from attnbench.bench.case_run import Settings
+from attnbench.bench.claimed import Claimed, check_claimed, plan_of
 from attnbench.bench.cli.session import session
-from attnbench.bench.run import run_sweep
-from attnbench.bench.sweeps import load_sweep
+from attnbench.bench.sweeps import Sweep
 from tests.mutants.features import FEATURES
 from tests.mutants.table import MUTANTS, Mutant
 
@@ -24,18 +23,21 @@ def plantings(mutants: Iterable[Mutant] = (*MUTANTS, *FEATURES)) -> tuple[str, .
 
 
 def first_failures(
-    names: Sequence[str], seed: int = 0, told: Callable[[str, str], object] = lambda name, case: None
+    names: Sequence[str],
+    seed: int = 0,
+    told: Callable[[str, str], object] = lambda name, case: None,
+    depth: str = "standard",
 ) -> dict[str, str]:
     """For each planting the case that showed it, after which it is left alone; ``""`` where the whole check agreed."""
-    sweep, found = load_sweep("trust"), {}
-    settings = Settings(seed=seed, families=tuple(FAMILIES), properties=PROPERTY_NAMES, timed=False)
-    with session(names, "cpu", sweep, None) as here:
-        for name in names:
-            records = run_sweep(sweep.cases, (name,), here.pool, settings, keep=lambda record: None)
+    found = {}
+    with session(names, "cpu", Sweep("declared", ()), None) as here:
+        for one in here.implementations:
+            claimed = Claimed(one, plan_of(one, here.pool, seed, depth))
+            records = check_claimed(claimed, here.pool, Settings(seed=seed, timed=False), lambda record: None)
             failed = (record.case.id for record in records if record.status.is_failure)
-            found[name] = next(failed, UNSEEN)
-            here.pool.worker(name).stop()
-            told(name, found[name])
+            found[one.name] = next(failed, UNSEEN)
+            here.pool.worker(one.name).stop()
+            told(one.name, found[one.name])
     return found
 
 

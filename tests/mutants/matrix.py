@@ -26,7 +26,19 @@ from tests.mutants.table import MUTANTS, Mutant
 
 ALL = (*MUTANTS, *FEATURES)
 
-COLUMNS = ("normal", "needle", "spike", "large", "growing", "poison", "views", "gradients", "properties", "effects")
+COLUMNS = (
+    "normal",
+    "needle",
+    "spike",
+    "large",
+    "low",
+    "growing",
+    "poison",
+    "views",
+    "gradients",
+    "properties",
+    "effects",
+)
 PROPERTY_NAMES = frozenset({"causality", "key permutation", "ones", "linearity", "grouping", "split-merge"})
 DOCS = Path(__file__).parents[2] / "docs" / "agreement.md"
 BEGIN, END = "<!-- kill matrix -->", "<!-- end of the kill matrix -->"
