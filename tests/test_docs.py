@@ -1,5 +1,6 @@
 """What the docs say of the tree is true: files that they name exist, legends and lists are complete."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -88,3 +89,24 @@ def test_every_command_of_the_docs_has_a_name_and_options_that_exist(line):
             known, words = words[0], words[1:]
         group = command
     command.make_context(known, words)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("bench/records/schema.py", "Status"),
+        ("bench/records/verdict.py", "Verdict"),
+        ("bench/records/verdict.py", "About"),
+    ],
+)
+def test_each_member_of_a_closed_set_has_a_description(file, name):
+    (found,) = (
+        node
+        for node in ast.parse((ROOT / file).read_text()).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    for place, node in enumerate(found.body):
+        if isinstance(node, ast.Assign):
+            after = found.body[place + 1] if place + 1 < len(found.body) else None
+            described = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            assert described, ast.unparse(node)
