@@ -1,1 +1,1 @@
-"""What is done with implementations, in the order in which a case lives: declared, checked, timed, kept, judged."""
+"""What is done with implementations: choose cases, check, time, store, compare."""

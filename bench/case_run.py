@@ -1,4 +1,4 @@
-"""What happens to one case, step by step; every way to end becomes a record."""
+"""One case with its implementations, step by step; every outcome becomes a record."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Settings:
 
 @dataclass
 class Attempt:
-    """One implementation on its way through the case; what is not reached yet is None.
+    """The state of one implementation in this case; steps that have not been taken yet are None.
 
     `prior` is an earlier measurement of the same run that new samples are added to. `record`
     stands as soon as the way has ended.
@@ -57,7 +57,7 @@ class Attempt:
 
 
 class CaseRun:
-    """What happens to one case; every way to end becomes a record in :meth:`_end`."""
+    """One case with its implementations; every outcome becomes a record in :meth:`_end`."""
 
     def __init__(self, case: Case, pool: Pool, settings: Settings, spent: PhaseTimes) -> None:
         self.case, self.pool, self.settings, self.spent = case, pool, settings, spent

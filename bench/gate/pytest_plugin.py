@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse what can't work before anything is measured."""
+    """Refuse invalid combinations of options before anything is measured."""
     if not config.getoption("--bench-gate") and not config.getoption("--bench-gate-save"):
         return
     config.pluginmanager.register(Gate(config), "attnbench-gate")
@@ -59,7 +59,7 @@ def kept() -> Kept:
 
 
 class Gate:
-    """Collects the session's records, judges them at the end, and lets nothing pass in silence."""
+    """Collects the session's records and judges them at the end; a session without data does not pass."""
 
     def __init__(self, config: pytest.Config) -> None:
         """Read the baseline and the accepted findings; raises UsageError for what can't be used."""
@@ -165,13 +165,13 @@ class Gate:
         terminalreporter.write(text.getvalue())
 
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
-        """Say in pytest-benchmark's own files which machine it was, as the gate counts it."""
+        """Add the fingerprint of the machine to pytest-benchmark's own files."""
         machine_info["attnbench"] = {"fingerprint": self.machine.fingerprint, **self.machine.must_match}
 
     def pytest_benchmark_compare_machine_info(
         self, config: pytest.Config, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
     ) -> None:
-        """Refuse --benchmark-compare-fail across machines: it would judge one by the other."""
+        """Refuse --benchmark-compare-fail across machines."""
         here = machine_info.get("attnbench", {})
         there = compared_benchmark.get("machine_info", {}).get("attnbench", {})
         if config.getoption("benchmark_compare_fail") and here and there and here != there:

@@ -1,7 +1,7 @@
 """A run's file: JSON Lines, one header, then one record a line, each flushed before the next begins.
 
-A killed run leaves every finished record readable. One writer at a time: the
-lock beside the file says so to a second one.
+A killed run leaves every finished record readable. A lock beside the file
+keeps out a second writer.
 """
 
 from collections.abc import Iterable
@@ -73,7 +73,7 @@ class RunWriter:
         return found.records
 
     def append(self, record: Record) -> None:
-        """Write one record and hand it to the disk before returning."""
+        """Write one record and sync it to disk."""
         self._lines.append(record)
 
     def __enter__(self) -> Self:

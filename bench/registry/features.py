@@ -60,7 +60,7 @@ INTERPRETER = {"TRITON_INTERPRET": "1", "FLASH_ATTENTION_TRITON_AMD_ENABLE": "TR
 
 @dataclass(frozen=True)
 class Cell:
-    """The answer to one feature on one device: the case that can be done, or why none can."""
+    """One feature on one device: the case that can be done, or the reason why none can."""
 
     case: str
     reason: str | None
@@ -68,7 +68,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The answers of one implementation: by device, then by feature."""
+    """What one implementation can do: by device, then by feature."""
 
     name: str
     needs: str

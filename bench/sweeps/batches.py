@@ -1,4 +1,4 @@
-"""Batches of mixed requests, as serving people write them: ``2q2k_32q1s1k``.
+"""Batches of mixed requests, as inference servers have them: ``2q2k_32q1s1k``.
 
 Source: the grammar of vLLM's attention benchmark
 (``benchmarks/attention_benchmarks/batch_spec.py``): requests with an underscore

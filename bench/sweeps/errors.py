@@ -1,4 +1,4 @@
-"""The one error of this room, written for the person who typed the sweep."""
+"""The error that all modules of sweeps raise."""
 
 
 class SweepError(ValueError):

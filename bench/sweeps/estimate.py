@@ -1,4 +1,4 @@
-"""How long a sweep will take, before anyone pays for it.
+"""An estimate of how long a sweep takes.
 
 A call is priced as an eager implementation: the whole matrix product, whatever
 the mask hides, at half of the measured peak (which it rarely reaches), and ten passes

@@ -1,4 +1,4 @@
-"""What a sweep leaves out because it costs too much."""
+"""Limits of a sweep: cases that need more memory are left out, slow ones are stopped."""
 
 import re
 from dataclasses import dataclass

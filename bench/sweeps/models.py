@@ -17,7 +17,7 @@ PHASES = ("prefill", "decode", "chunk")
 
 @dataclass(frozen=True)
 class Preset:
-    """What a model asks of attention.
+    """The shapes and features of attention in one model.
 
     `figures` holds the values of each axis; more than one where layers differ (a
     window in every second one). `sources` says for each figure where it comes from.

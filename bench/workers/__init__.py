@@ -1,1 +1,1 @@
-"""Processes: the fork server, a process for each implementation, and what they are asked and answer."""
+"""Processes: the fork server, a process for each implementation, and the requests to them."""

@@ -1,4 +1,4 @@
-"""What a worker answers, as its parent reads it. No torch."""
+"""The answers of a worker. No torch."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ class Description:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A name or a device that the user got wrong, with the line to tell."""
+    """A name or a device that can't be used, with the message for the user."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class CheckAnswer:
-    """Agreement of one case, the time of its first call, what the record must say, whether to time it."""
+    """Agreement of one case, the time of its first call, notes for the record, whether to time it."""
 
     agreement: Agreement
     first_call_ns: float

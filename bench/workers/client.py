@@ -1,6 +1,6 @@
-"""What a worker can be asked, as methods with types: the parent's face of :class:`attnbench.bench.workers.server.Server`.
+"""Every request to a worker as a typed method; :class:`attnbench.bench.workers.server.Server` answers them.
 
-No torch. A request's name stands here and nowhere else in the parent, so that a type
+No torch. No other module of the parent names a request, so that a type
 checker sees each answer.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """Every request; each method raises WorkerFailure, with what went wrong there or became of the process.
+    """Every request; each method raises WorkerFailure with what went wrong in the worker, or with how it ended.
 
     `timeout_s` is the time limit of that request; the worker's own without it.
     """
@@ -44,7 +44,7 @@ class Requests:
         return answer
 
     def machine(self, *, timeout_s: float | None = None) -> dict[str, str] | Unusable:
-        """What only torch knows of the machine."""
+        """Facts of the machine that need torch."""
         answer: dict[str, str] | Unusable = self._ask("machine", timeout_s=timeout_s)
         return answer
 
@@ -93,7 +93,7 @@ class Requests:
         return answer
 
     def verify(self) -> Comparison:
-        """What was timed, against the reference once more."""
+        """Compare the output of the timed call with the reference once more."""
         answer: Comparison = self._ask("verify")
         return answer
 

@@ -1,8 +1,8 @@
-"""Scratch folders that are gone afterwards, however the process that uses them ends.
+"""Scratch folders that are removed, however the process that uses them ends.
 
-A folder's owner holds the kernel's lock on a file in it. A reaper beside the owner
-clears up when the owner is killed; where the whole machine went down, the next start
-finds the folder without an owner.
+A folder's owner holds a lock of the operating system on a file in it. A reaper process
+cleans up if the owner is killed. If the machine itself went down, the next start
+finds the folder without an owner and removes it.
 """
 
 import os
@@ -41,13 +41,13 @@ def scratch() -> Iterator[Path]:
 
 @cache
 def token() -> str:
-    """What the processes that this one starts carry in their environment, so that they can be found."""
+    """A value in the environment of all processes that this one starts, by which they are found."""
     os.environ[reaper.OWNER_VARIABLE] = found = secrets.token_hex(8)
     return found
 
 
 def ownerless(parent: Path) -> Iterator[Path]:
-    """Scratch folders of this user whose owner is gone; nobody takes one while it is looked at."""
+    """Scratch folders of this user whose owner has ended; each is locked while it is yielded."""
     for folder in sorted(parent.glob(f"{PREFIX}*")):
         try:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid() or not (folder / LOCK).is_file():

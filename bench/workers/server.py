@@ -27,7 +27,7 @@ PR_SET_PDEATHSIG = 1
 
 
 class Server:
-    """Everything that a worker can be asked; each public method is one request."""
+    """Answers requests; each public method is one request."""
 
     def __init__(self, name: str, device: str, folder: Path) -> None:
         from attnbench.bench.agreement.oracle import Oracle
@@ -108,7 +108,7 @@ class Server:
             return Unusable(str(error))
 
     def machine(self) -> dict[str, str] | Unusable:
-        """What only torch knows of this machine."""
+        """Facts of this machine that need torch."""
         from attnbench.bench.timing.machine import DeviceError, torch_facts
 
         try:
@@ -215,7 +215,7 @@ class Server:
         return times
 
     def verify(self) -> Comparison:
-        """What was timed, against the oracle once more."""
+        """Compare the output of the timed call with the float64 reference once more."""
         compared: Comparison = self.timer.verify()
         return compared
 
@@ -239,7 +239,7 @@ class Server:
         return answer
 
     def _give_back(self) -> None:
-        """Return memory that torch keeps for later to the device: the workers of the others need it."""
+        """Return memory that torch caches to the device, since other workers need it."""
         from attnbench.bench.timing.device import device_of
 
         if device := self.accelerator or device_of(self.device):
@@ -249,7 +249,7 @@ class Server:
 def serve(
     connection: Connection, name: str, device: str, folder: Path, log: Path, setting: Setting = PLAIN
 ) -> None:
-    """Answer requests until the parent goes away. Nothing that a kernel prints reaches the parent's output."""
+    """Answer requests until the parent ends. What a kernel prints does not reach the parent's output."""
     _settle(log)
     let_free()
     setting.take()
@@ -275,7 +275,7 @@ def _answer(method: Callable[..., object], arguments: tuple[Any, ...]) -> object
 
 
 def _settle(log: Path) -> None:
-    """Die with the parent, leave Ctrl-C to it, and write what is printed into `log`."""
+    """End with the parent, leave Ctrl-C to it, and write everything that is printed into `log`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

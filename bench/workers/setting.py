@@ -26,7 +26,7 @@ class Setting:
     options: Options = NO_OPTIONS
 
     def take(self) -> None:
-        """Set this process up."""
+        """Apply the setting to this process."""
         os.environ.update(self.variables)
         if ("TRITON_INTERPRET", "1") in self.variables:
             interpreter.start()

@@ -31,7 +31,7 @@ class Keeping(Protocol):
 
 @dataclass
 class InMemory:
-    """Trials that nobody resumes."""
+    """Trials in memory, for comparisons that are not resumed."""
 
     kept: list[Trial] = field(default_factory=list)
 
@@ -48,8 +48,8 @@ class InMemory:
 class SideBySide:
     """Two sides over many cases; after :meth:`measure`, `decisions` and `failures` say what was found.
 
-    One case alone is decided as its trials come in. Of several, those whose
-    screening stands out are measured again with fresh trials, and only these
+    One case alone is decided as its trials come in. Of several, those that
+    screening flags are measured again with fresh trials, and only these
     are judged slower or faster, all together: see docs/gate.md.
     """
 
@@ -145,7 +145,7 @@ class SideBySide:
             yield from self._launches_of(case)
 
     def findings(self, name: str, candidate: TrialSide) -> Iterable[Finding]:
-        """What the times came to, and sides that broke while they were timed; `name` stands in each."""
+        """Findings about times, and about sides that failed while they were timed; `name` is their implementation."""
         invalid_reason = self.invalid_reason
         for case, decision in self.decisions.items():
             yield _timed(case, name, decision, invalid_reason)

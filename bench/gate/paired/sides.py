@@ -109,7 +109,7 @@ def judge(sides: Sides, cases: Sequence[Case], pairs: Pairs, measured: SideBySid
 
 
 def _beside(pairs: Pairs) -> Iterator[Finding]:
-    """What the checks found beside the times."""
+    """Findings of the checks: status, accuracy and memory."""
     for before, now in pairs.values():
         if now.status is before.status is Status.PASSED:
             yield from (*accuracy(now, before), *memory(now, before))
@@ -118,7 +118,7 @@ def _beside(pairs: Pairs) -> Iterator[Finding]:
 
 
 def _left_out(name: str, cases: Sequence[Case], pairs: Pairs) -> Iterator[Finding]:
-    """Cases that nothing is known of, because the time was up."""
+    """Cases that were not checked, because the time budget was used up."""
     reason = "left out: the time was up before it was checked; give more time, or --resume"
     for case in cases:
         if case.id not in pairs:

@@ -1,8 +1,8 @@
 """One trial: fresh processes for both sides and for A again, on the same CPUs, called in turn.
 
-A process has a bias of its own that no number of calls averages away, so the
-trial is the unit of replication, and its sides live at the same time and share
-whatever happens meanwhile. No torch here.
+Each process has a bias of its own that more calls don't average out, so the trial is
+the unit of replication. Its sides run at the same time, so that disturbances affect
+all of them. No torch here.
 """
 
 import random
@@ -44,7 +44,7 @@ SPREAD_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class TrialSide:
-    """One side: what runs, how its process is set up, and the words for it."""
+    """One side: what runs, how its process is set up, and its name in messages."""
 
     label: str
     name: str
@@ -64,7 +64,7 @@ class TrialSettings:
 
 
 class SideFailed(Exception):
-    """A side gave no times, or a wrong result after it was timed; the trial is worth nothing."""
+    """A side gave no times, or a wrong result after it was timed; the trial is unusable."""
 
     def __init__(self, side: TrialSide, failure: WorkerFailure | Comparison) -> None:
         super().__init__(side.label, str(failure))
