@@ -121,9 +121,10 @@ def _flash(chunk: Chunk, k: Tensor, v: Tensor, sums: Low) -> Low:
         delta = (dout * chunk.folded(out.float())).sum(-1, keepdim=True)
         products = dout @ v.transpose(-1, -2)
         dscores = folded * (products - delta)
+        slope = None if slope is None else chunk.folded(slope)
         if slope is not None:
-            dscores = dscores * chunk.folded(slope)
-        found |= errors.of_backward(dscores, products, out.float(), sums)
+            dscores = dscores * slope
+        found |= errors.of_backward(dscores, products, out.float(), sums, slope)
         dscores = _round(dscores, low)
         sums["dk"] += dscores.transpose(-1, -2) @ chunk.q * case.score_scale
         sums["dv"] += _round(folded, low).transpose(-1, -2) @ dout

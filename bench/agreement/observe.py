@@ -60,7 +60,7 @@ def observe(call: Call, inputs: Inputs, streams: Streams | None = None) -> Obser
 
     A third call is made only where the two differ, a fourth where the device has `streams`.
     """
-    before = {name: bits(x).clone() for name, x in inputs.tensors().items()}
+    before = {name: bits(x).clone() for name, x in (inputs.tensors() | inputs.derived).items()}
     flags = {name: (x.requires_grad, x.grad) for name, x in inputs.tensors().items()}
     with torch.random.fork_rng():
         state = global_state()
@@ -73,12 +73,15 @@ def observe(call: Call, inputs: Inputs, streams: Streams | None = None) -> Obser
         if not shape.ok:
             return Observation(first, (shape,))
         kept = bits(first.out).clone()
+        unchanged = _mutation(before, inputs)
+        for name, x in inputs.derived.items():  # one finding must not become many
+            bits(x).copy_(before[name])
         torch.manual_seed(2)
         second = call()
         repeated = _repeatable(call, kept, second)
     checks = (
         shape,
-        _mutation(before, inputs),
+        unchanged if not unchanged.ok else _mutation(before, inputs),
         _grad_flags(flags, inputs),
         _aliasing(first, second, inputs),
         _stable(first, kept),
@@ -128,7 +131,8 @@ def _shape_check(outputs: Outputs, inputs: Inputs) -> Check:
 
 
 def _mutation(before: dict[str, Tensor], inputs: Inputs) -> Check:
-    changed = [name for name, x in inputs.tensors().items() if not torch.equal(bits(x), before[name])]
+    given = inputs.tensors() | inputs.derived
+    changed = [name for name, x in given.items() if not torch.equal(bits(x), before[name])]
     return verdict("inputs unchanged", f"the call wrote into {', '.join(changed)}" if changed else "")
 
 

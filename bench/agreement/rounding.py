@@ -16,6 +16,9 @@ Each rounding error is taken as uniform over an ulp (variance ``ulp ** 2 / 12``)
 - a score is rounded twice in the dtype (the product, its scaling), and so is each
   ``dP = dout . v`` and ``delta = dout . out`` of the backward; sums over head_dim
   or keys, accumulated in float32, add rounding errors of float32;
+- a capped score carries an error of ``cap * eps`` whatever its own size: a tanh spelled ``2 * sigmoid(2x) - 1``,
+  or by exponentials, is rounded where it lies near 1 or 2 (`TANH_ROUNDINGS` times), in float32, in which
+  kernels compute it; so does the slope ``1 - tanh ** 2`` of the backward;
 - a row's LSE has float32 rounding errors of its own size, which all weights of the row share.
 """
 
@@ -27,6 +30,9 @@ from torch import Tensor
 from attnbench.impls.contract import Case
 
 VARIANCE = "_variance"
+
+TANH_ROUNDINGS = 4
+"""Roundings over an ulp of 1 in a tanh that is spelled by exponentials: exp, the sum, the quotient, the difference."""
 
 Low = dict[str, Tensor]
 """Results by name: `out` ``[B, Hq, R, Dv]``, `lse` ``[B, Hq, R]``, and with a gradient dq, dk and dv.
@@ -82,7 +88,14 @@ class RoundingErrors:
         chunk, case = self.chunk, self.chunk.case
         q = chunk.q * case.score_scale
         ulp2 = self._ulp2(chunk.folded(self.scores.clamp(min=-1e30)), q, self.k, case.head_dim)
+        if case.softcap is not None:
+            ulp2 = ulp2 + case.softcap**2 * self.tanh
         return torch.where(self.weights > 0, chunk.shaped(ulp2), 0.0)
+
+    @property
+    def tanh(self) -> float:
+        """Variance of a spelled tanh, absolute."""
+        return TANH_ROUNDINGS / 12 * torch.finfo(torch.float32).eps ** 2
 
     @property
     def common(self) -> Tensor:
@@ -104,11 +117,11 @@ class RoundingErrors:
             "lse" + VARIANCE: (total + self.common).squeeze(-1),
         }
 
-    def of_backward(self, dscores: Tensor, products: Tensor, out: Tensor, sums: Low) -> Low:
+    def of_backward(self, dscores: Tensor, products: Tensor, out: Tensor, sums: Low, slope: Tensor | None) -> Low:
         """``dS_j = p_j (dP_j - delta)``: errors of p and dP differ from key to key, the error of delta is the row's.
 
-        `dscores` and `products` (dP) are folded, ``[B, Hkv, G * R, N]``; the variances of dk and dv are
-        added to `sums`.
+        `dscores` and `products` (dP) are folded, ``[B, Hkv, G * R, N]``, as is the `slope` of the softcap, where
+        there is one; the variances of dk and dv are added to `sums`.
         """
         chunk, case, width = self.chunk, self.chunk.case, self.chunk.case.v_head_dim
         eps, single = torch.finfo(chunk.dtype).eps, torch.finfo(torch.float32).eps
@@ -125,6 +138,9 @@ class RoundingErrors:
         delta = delta + single**2 * width / 36 * terms.square().sum(-1, keepdim=True)
         delta = delta + (dscores.square() * score).sum(-1, keepdim=True)
         own = weights.square() * self._ulp2(products, chunk.dout, self.v, width) + dscores.square() * changed
+        if slope is not None:  # the slope 1 - tanh ** 2 is off by 2 tanh d(tanh), and rounded itself
+            uncapped = weights * (products - (chunk.dout * chunk.folded(out)).sum(-1, keepdim=True))
+            own = own + uncapped.square() * (4 * (1 - slope) * self.tanh + single**2 / 12)
         scale2 = case.score_scale**2
         shared = (weights @ self.k).square() * delta
         spread = own + weights.square() * delta

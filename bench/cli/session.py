@@ -192,7 +192,8 @@ def reported_lines(records: Sequence[Record]) -> Iterator[str]:
         yield f"tried: {inputs}{', '.join(checks)}"
     found: dict[str, int] = {}
     for record, agreement in zip(judged, agreements, strict=True):
-        notes = [f"no {check.name}" for check in agreement.checks if not check.ok and not check.required]
+        reported = [check for check in agreement.checks if not check.ok and not check.required]
+        notes = [check.detail if check.detail.startswith(check.name) else f"no {check.name}" for check in reported]
         notes += [note for note in record.notes if note.startswith((RAN, MENDED))]
         notes += [f"fails on {x.family} inputs as declared ({x.reason})" for x in agreement.known_limits if x.seen]
         for note in notes:

@@ -43,8 +43,10 @@ def _lengths(inputs: Inputs, *layouts: str) -> Any:
 
 def _mask(inputs: Inputs) -> Any:
     """What each query sees, bool ``[B or 1, 1, M, N]``; None where nothing but lengths hides a key."""
-    plain = not inputs.case.features & PARAMETERS["mask"].features
-    return None if plain else visible(inputs.case, inputs.q.device)
+    if not inputs.case.features & PARAMETERS["mask"].features:
+        return None
+    inputs.derived["mask"] = visible(inputs.case, inputs.q.device)
+    return inputs.derived["mask"]
 
 
 def _window(inputs: Inputs) -> tuple[int, int]:

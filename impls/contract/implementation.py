@@ -25,6 +25,8 @@ class Inputs:
     - `bias` ``[B, Hq, M, N]`` in the case's dtype; `alibi_slopes` ``[Hq]`` float32;
       `sinks` ``[Hq]`` float32, one more logit a row.
     - `dout` ``[B, Hq, M, Dv]``: the gradient that arrives, where the case has a backward.
+    - `derived`: tensors that preparing made of the case and hands to the function beside these (a mask), by name:
+      what a call must not write into either.
     """
 
     case: Case
@@ -39,10 +41,12 @@ class Inputs:
     bias: Tensor | None = None
     alibi_slopes: Tensor | None = None
     sinks: Tensor | None = None
+    derived: dict[str, Tensor] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor that is there, by field name."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "case"}
+        """Every tensor that is there, by field name; not the derived ones."""
+        names = [name for name in self.__dataclass_fields__ if name not in ("case", "derived")]
+        values = {name: getattr(self, name) for name in names}
         return {name: value for name, value in values.items() if value is not None}
 
 

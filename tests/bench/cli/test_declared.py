@@ -197,3 +197,53 @@ def test_a_wrong_result_and_an_error_are_counted_apart(check):
 def test_a_function_sees_no_arguments_of_the_command(check):
     done, (row,) = check(first="assert len(sys.argv) == 1, sys.argv")
     assert (done.returncode, row["status"]) == (0, "PASSED"), row.get("reason")
+
+
+HARMLESS = """
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+def passes_the_mask_on(q, k, v, *, mask=None):
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+def reads_a_cache(q, k, v, *, causal=False, cache_lengths=None):
+    seen = (torch.arange(k.shape[2]) < cache_lengths[:, None])[:, None, None]
+    return scaled_dot_product_attention(q, k, v, attn_mask=seen)
+
+def writes_into_the_mask(q, k, v, *, mask=None):
+    out = scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    if mask is not None:
+        mask.logical_not_()
+    return out
+
+def wants_its_dtype(q, k, v, *, mask=None):
+    if torch.get_default_dtype() != torch.float32:
+        raise TypeError("float32 is taken for granted")
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+def sees_padding(q, k, v, *, mask=None):
+    return scaled_dot_product_attention(q, k, v)
+"""
+PADDED = "b2-h2-s16-d8-full-padded:16/9-fp32"
+CACHED = "b2-h2-q1-k16-d8-full-cache:24:16/9-fp32"
+
+
+def test_what_is_told_without_being_called_wrong(bench, tmp_path):
+    (tmp_path / "mine.py").write_text(HARMLESS)
+    names = ("passes_the_mask_on", "writes_into_the_mask", "wants_its_dtype", "sees_padding", "reads_a_cache")
+    asked = [word for name in names for word in ("--impl", f"mine.py:{name}")]
+    cases = ("--case", PADDED, "--case", CACHED)
+    done = bench("check", *asked, *cases, "--json", "found.jsonl", cwd=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "found.jsonl").read_text().splitlines()]
+    ended = {row["implementation"].split(":")[1]: row for row in rows if row["status"] != "UNSUPPORTED"}
+    assert {name: row["status"] for name, row in ended.items()} == {
+        "passes_the_mask_on": "PASSED",
+        "writes_into_the_mask": "WRONG",
+        "wants_its_dtype": "PASSED",
+        "sees_padding": "WRONG",
+        "reads_a_cache": "WRONG",
+    }
+    assert "note: mine.py:passes_the_mask_on: reads padding: NaN that stands there reaches out" in done.stdout
+    assert "note: mine.py:wants_its_dtype: no default dtype, on 1 case" in done.stdout
+    assert ended["writes_into_the_mask"]["reason"] == "inputs unchanged: the call wrote into mask"
+    assert "on poison inputs" in ended["reads_a_cache"]["reason"]
