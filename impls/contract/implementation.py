@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnbench.impls.contract.case import Case
 
@@ -41,7 +41,7 @@ class Inputs:
     bias: Tensor | None = None
     alibi_slopes: Tensor | None = None
     sinks: Tensor | None = None
-    derived: dict[str, Tensor] = field(default_factory=dict)
+    derived: Any = field(init=False, default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor that is there, by field name; not the derived ones."""
