@@ -8,11 +8,11 @@ import msgspec
 
 from attnbench.bench.phase_times import PhaseTimes
 from attnbench.bench.records.schema import Agreement, Comparison, Conditions, Measurement, Peaks, Record, Status
+from attnbench.bench.status import RemoteError, WorkerFailure, status_of
 from attnbench.bench.timing.conditions import WITHIN_ROUNDS, Watch, machine_moved
 from attnbench.bench.timing.rounds import Effort, Sampler, sample_in_rounds
 from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, OpenAnswer
 from attnbench.bench.workers.process import Pool
-from attnbench.bench.workers.status import RemoteError, WorkerFailure, status_of
 from attnbench.impls.contract import Case, cost
 
 ROOF_MARGIN = 1.25

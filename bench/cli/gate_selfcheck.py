@@ -65,8 +65,8 @@ def _checked(
     from attnbench.bench.gate.paired.take_trial import SideFailed
     from attnbench.bench.records.files import write_whole
     from attnbench.bench.records.lines import StoreError
+    from attnbench.bench.status import WorkerFailure
     from attnbench.bench.workers.process import pool
-    from attnbench.bench.workers.status import WorkerFailure
 
     try:
         if path.exists() and not resume:

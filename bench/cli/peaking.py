@@ -1,9 +1,9 @@
 """The peaks of the device, for those who refuse times that can't be true."""
 
 from attnbench.bench.records.schema import Environment, Peaks
+from attnbench.bench.status import WorkerFailure
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.process import Pool
-from attnbench.bench.workers.status import WorkerFailure
 
 
 class Peaking:

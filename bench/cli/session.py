@@ -17,13 +17,13 @@ from attnbench.bench.records.environment import environment
 from attnbench.bench.records.repeat import repeat_command
 from attnbench.bench.records.schema import Environment, Header, Peaks, Record, Status
 from attnbench.bench.registry.declarations import NO_OPTIONS, Options
+from attnbench.bench.status import WorkerFailure
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.units import show
 from attnbench.bench.workers.answers import Description, Unusable
 from attnbench.bench.workers.interpreter import MENDED, RAN
 from attnbench.bench.workers.process import Pool, Worker, pool
 from attnbench.bench.workers.setting import Setting
-from attnbench.bench.workers.status import WorkerFailure
 from attnbench.impls.contract import ANY_DEVICE
 
 DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."

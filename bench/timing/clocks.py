@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Protocol
 
+from attnbench.bench.status import WrongResult
 from attnbench.bench.timing.device import Device
-from attnbench.bench.workers.status import WrongResult
 
 Calls = Sequence[Callable[[], object]]
 

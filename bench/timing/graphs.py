@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from attnbench.bench.status import WrongResult
 from attnbench.bench.timing.clocks import BLOCKING_CYCLES, COLD, Calls, EventClock
-from attnbench.bench.workers.status import WrongResult
 
 KEPT = 3
 """Graphs at a time: whole rotations, and single calls of each input set."""

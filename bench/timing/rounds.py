@@ -7,7 +7,7 @@ from statistics import median
 from time import perf_counter, sleep
 
 from attnbench.bench.records.schema import median_interval
-from attnbench.bench.workers.status import WorkerFailure
+from attnbench.bench.status import WorkerFailure
 
 FIRST_LOOK = 8
 QUIET_S = 0.001

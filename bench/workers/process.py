@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.bench.registry.triton_files import interpreter_variables
+from attnbench.bench.status import RemoteError, WorkerCrashed, WorkerTimeout
 from attnbench.bench.timing.pinning import variables
 from attnbench.bench.workers.client import Requests
 from attnbench.bench.workers.reaper import SERVER_FOLDER
 from attnbench.bench.workers.scratch import scratch, token
 from attnbench.bench.workers.server import serve
 from attnbench.bench.workers.setting import PLAIN, Setting
-from attnbench.bench.workers.status import RemoteError, WorkerCrashed, WorkerTimeout
 
 LOG_TAIL_LINES = 3
 SHORT_SPIN = {"GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "1"}

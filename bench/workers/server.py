@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 
 from attnbench.bench.records.schema import Comparison, Peaks
+from attnbench.bench.status import MissingPackage, RemoteError, own_frames, status_of
 from attnbench.bench.timing.device import Device
 from attnbench.bench.timing.pinning import MainThread, let_free, pinned, why_not
 from attnbench.bench.workers import interpreter
 from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
 from attnbench.bench.workers.setting import PLAIN, Setting
-from attnbench.bench.workers.status import MissingPackage, RemoteError, own_frames, status_of
 
 MEMORY_SHARE = 0.9
 PR_SET_PDEATHSIG = 1

@@ -16,6 +16,7 @@ from attnbench.bench.records.schema import Peaks, Status
 from attnbench.bench.records.store import read_run
 from attnbench.bench.registry.catalogue import find
 from attnbench.bench.run import run_case
+from attnbench.bench.status import WorkerCrashed
 from attnbench.bench.timing.conditions import (
     FOREIGN_SHARE,
     Snapshot,
@@ -29,7 +30,6 @@ from attnbench.bench.timing.gpu import THROTTLE_REASONS, GpuFigures
 from attnbench.bench.timing.rounds import Effort, Sampler, sample_in_rounds
 from attnbench.bench.timing.timer import Timer, peak_bytes
 from attnbench.bench.workers.process import Worker, pool
-from attnbench.bench.workers.status import WorkerCrashed
 from attnbench.impls.contract import parse_case
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ from attnbench.bench.gate.stats import CONFIRMING, RULE, Decision, Rule, alarmed
 from attnbench.bench.gate.stats import shifted_together as together
 from attnbench.bench.records.trial import Phase, Trial
 from attnbench.bench.records.verdict import About, Finding, Verdict
-from attnbench.bench.workers.status import WorkerFailure, status_of
+from attnbench.bench.status import WorkerFailure, status_of
 from attnbench.impls.contract import Case
 
 Take = Callable[[Case, int, Phase], Trial]

@@ -14,12 +14,12 @@ from typing import TypeVar
 
 from attnbench.bench.records.schema import Comparison
 from attnbench.bench.records.trial import Phase, Trial
+from attnbench.bench.status import WorkerFailure
 from attnbench.bench.timing.conditions import Watch, usable_cpus
 from attnbench.bench.timing.rounds import QUIET_S
 from attnbench.bench.workers.answers import OpenAnswer
 from attnbench.bench.workers.process import Pool
 from attnbench.bench.workers.setting import PLAIN, Setting
-from attnbench.bench.workers.status import WorkerFailure
 from attnbench.impls.contract import Case
 
 Answer = TypeVar("Answer")

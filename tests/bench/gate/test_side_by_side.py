@@ -11,7 +11,7 @@ from attnbench.bench.gate.stats import RULE
 from attnbench.bench.records.schema import Status
 from attnbench.bench.records.trial import Trial
 from attnbench.bench.records.verdict import About, Verdict
-from attnbench.bench.workers.status import RemoteError
+from attnbench.bench.status import RemoteError
 from attnbench.impls.contract import parse_case
 
 A, B = TrialSide("A", "x", "x"), TrialSide("B", "y", "y")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from attnbench.bench.gate.paired.revisions import checked_out
+from attnbench.bench.status import RemoteError
 from attnbench.bench.workers.process import Worker, pool
 from attnbench.bench.workers.setting import PLAIN as PLAIN_SETTING
 from attnbench.bench.workers.setting import Setting
-from attnbench.bench.workers.status import RemoteError
 from attnbench.impls.contract import parse_case
 
 ROOT = Path(__file__).parents[3]

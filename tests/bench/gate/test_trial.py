@@ -8,7 +8,7 @@ import pytest
 from attnbench.bench.gate.paired import take_trial as running
 from attnbench.bench.gate.paired.take_trial import SideFailed, TrialSettings, TrialSide, pinned, trial
 from attnbench.bench.records.schema import Comparison, Status
-from attnbench.bench.workers.status import RemoteError
+from attnbench.bench.status import RemoteError
 from tests.bench.timing.simulated import Hardware
 from tests.bench.timing.world import CASE, Kernel, SimulatedPool
 

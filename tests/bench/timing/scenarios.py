@@ -8,11 +8,11 @@ import pytest
 from attnbench.bench.case_run import Settings
 from attnbench.bench.records.schema import Status
 from attnbench.bench.run import run_case
+from attnbench.bench.status import WrongResult
 from attnbench.bench.timing import conditions
 from attnbench.bench.timing.clocks import EventClock, StrayWork
 from attnbench.bench.timing.graphs import GraphClock
 from attnbench.bench.timing.rounds import Effort
-from attnbench.bench.workers.status import WrongResult
 from attnbench.impls.contract import parse_case
 from tests.bench.timing.nvml import Nvml
 from tests.bench.timing.simulated import Hardware

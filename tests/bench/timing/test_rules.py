@@ -135,7 +135,7 @@ RULES = (
     Rule(scenarios.a_dead_context_ends_one_record, PROCESS, "if answer.status.needs_fresh_process:", "if False:"),
     Rule(
         scenarios.memory_that_runs_out_is_told,
-        "attnbench.bench.workers.status",
+        "attnbench.bench.status",
         'type(error).__name__ == "OutOfMemoryError" or ',
         "False and ",
     ),
