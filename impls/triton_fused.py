@@ -76,7 +76,7 @@ IMPL = Implementation(
     summary="ours: fused Triton forward, deterministic backward, split-KV decode",
     prepare=prepare,
     features=EVERYTHING - {"blocks"},
-    requires=(Requirement("triton", ">=3.7", "pip install triton"),),
+    requires=(Requirement("triton", ">=3.6", "pip install triton"),),
     refuses=_refuses,
     lacks=lacks,
     tuned=chosen,

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from attnbench.bench.codegen import baselines, diff, gate, render, target
 from attnbench.bench.codegen.binary import ToolError
+from attnbench.bench.codegen.compile_pool import facts_of, in_worker
 from attnbench.bench.codegen.explain import explain
 from attnbench.bench.codegen.facts import Facts
 from attnbench.bench.codegen.recipe import Recipe, RecipeError
 from attnbench.bench.codegen.sources import PROJECT, project_recipes, user_recipes
-from attnbench.bench.codegen.workers import facts_of, in_worker
 
 OK, GATE_FAILED, USAGE = 0, 1, 2
 HEAD_DIMS, DTYPES, MASKS = "64,128", "bf16", "full,causal"

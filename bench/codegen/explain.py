@@ -1,4 +1,4 @@
-"""The main loop, instruction by instruction: pipe, source line, and where spills, waits and products sit."""
+"""The main loop, instruction by instruction: its pipe, its source line, and whether it is a spill, wait or product."""
 
 import linecache
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen import control_flow, sass
 from attnbench.bench.codegen.classes import PIPES, classify
 from attnbench.bench.codegen.exposure import issue_cycles
 from attnbench.bench.codegen.loops import WorkLoop, main_loops
@@ -14,7 +14,7 @@ from attnbench.bench.codegen.recipe import Recipe
 from attnbench.bench.codegen.target import Target, find
 
 SIGNS = {"spill": "SPILL", "wait": "WAIT", "barrier": "BARRIER", "tensor": "PRODUCT", "async copy": "COPY"}
-"""What is pointed out."""
+"""The sign beside an instruction of the class."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ def explain(recipe: Recipe, keep: bool = True) -> list[str]:
     from attnbench.bench.codegen.compiler import compile_recipe
 
     binary = compile_recipe(recipe, keep=keep)
-    works = main_loops(cfg.graph(sass.parse(binary.listing)), binary.warps)
+    works = main_loops(control_flow.graph(sass.parse(binary.listing)), binary.warps)
     target = find(recipe.target)
     return [text for work in works for text in _loop(recipe, work, target)]
 
 
 def annotate(work: WorkLoop, target: Target) -> Iterator[Line]:
-    """The instructions of one turn, in order."""
-    for instruction in work.turn:
+    """The instructions of one iteration, in order."""
+    for instruction in work.iteration:
         name = classify(instruction)
         yield Line(
             instruction.address,
@@ -58,17 +58,17 @@ def _loop(recipe: Recipe, work: WorkLoop, target: Target) -> Iterator[str]:
     yield f"{recipe.id}: main loop of {work.partition}, {work.warps} warps, {len(lines)} instructions"
     yield f"{'address':>8} {'pipe':<13} {'cycles':>6}  {'':<8}{'instruction':<72} source"
     before = ""
-    for line, instruction in zip(lines, work.turn, strict=True):
+    for line, instruction in zip(lines, work.iteration, strict=True):
         code = linecache.getline(instruction.file, instruction.line).strip() if line.source != before else ""
         before = line.source
         shown = f"{line.cycles:g}" if line.cycles else ""
         where = f"{line.source} {code}".rstrip()
         yield f"{line.address:>8x} {line.pipe:<13} {shown:>6}  {line.sign:<8}{line.text:<72} {where}"
-    yield "by source line (instructions of one turn):"
-    counted = Counter((i.file, i.line) for i in work.turn)
+    yield "by source line (instructions of one iteration):"
+    counted = Counter((i.file, i.line) for i in work.iteration)
     for (file, number), count in counted.most_common():
         code = linecache.getline(file, number).strip() if file else ""
-        pipes = Counter(PIPES[classify(i)] for i in work.turn if (i.file, i.line) == (file, number))
+        pipes = Counter(PIPES[classify(i)] for i in work.iteration if (i.file, i.line) == (file, number))
         shares = ", ".join(f"{pipe} {n}" for pipe, n in pipes.most_common())
         yield f"{count:>6}  {Path(file).name}:{number}  {code[:70]:<70}  {shares}"
     yield ""

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen import control_flow, sass
 from attnbench.bench.codegen.binary import Binary
 from attnbench.bench.codegen.classes import classify
 from attnbench.bench.codegen.exposure import exposed_share, serialised
@@ -17,7 +17,7 @@ from attnbench.bench.codegen.tensor import UNIT_MACS, tensor_class
 
 
 class LoopFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The main loop of one partition: counts of one turn of one warp.
+    """The main loop of one partition: counts of the instructions that one warp runs in one iteration.
 
     `ratio` is its non-MMA instructions per 2048 multiply-adds; `opcodes` counts its
     instructions by opcode up to the first dot, `mix` by class.
@@ -45,9 +45,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     are instructions that go to local memory, inside the main loops and elsewhere.
     `ratio` is that of the heaviest partition, `ratio_all` of all together. `exposed` is
     the share of softmax cycles with no wgmma in flight (sm_90); `serialised` says that
-    each wgmma is waited for at once, which makes that share worthless. `pipe_cycles` are busy
-    cycles of one SM's pipes for one turn of one CTA, from published throughputs; they
-    overlap in unknown ways and are no time. `advisories` are what ptxas calls a
+    each wgmma is waited for at once, so that the share has no meaning. `pipe_cycles` are the busy
+    cycles of one SM's pipes for one iteration of one CTA, from published throughputs; pipes
+    overlap to an unknown extent, so that they are no time. `advisories` are what ptxas calls a
     potential performance loss. `sha256` is of the instructions. `failure`
     says why there is nothing else.
     """
@@ -109,7 +109,7 @@ def analyse(recipe: Recipe, binary: Binary) -> Facts:
     """
     target = find(recipe.target)
     listing = sass.parse(binary.listing)
-    works = main_loops(cfg.graph(listing), binary.warps)
+    works = main_loops(control_flow.graph(listing), binary.warps)
     macs = works[0].macs if works else None
     loops = tuple(_loop_facts(work, macs) for work in works)
     held = occupancy(
@@ -142,7 +142,7 @@ def analyse(recipe: Recipe, binary: Binary) -> Facts:
         ratio=max(ratios, default=None),
         ratio_all=round(sum(ratios), 4) if ratios else None,
         exposed=_exposed(works, recipe),
-        serialised=any(serialised(work.turn) for work in works),
+        serialised=any(serialised(work.iteration) for work in works),
         macs=macs,
         pipe_cycles=pipe_cycles(works, target),
         loops=loops,
@@ -155,19 +155,19 @@ def analyse(recipe: Recipe, binary: Binary) -> Facts:
 
 
 def _exposed(works: tuple[WorkLoop, ...], recipe: Recipe) -> float | None:
-    share = exposed_share(works[0].turn, find(recipe.target)) if works and recipe.target == "sm_90" else None
+    share = exposed_share(works[0].iteration, find(recipe.target)) if works and recipe.target == "sm_90" else None
     return None if share is None else round(share, 4)
 
 
 def _loop_facts(work: WorkLoop, macs: int | None) -> LoopFacts:
-    mix = _counts(classify(i) for i in work.turn)
-    opcodes = _counts(i.stem for i in work.turn)
-    others = len(work.turn) - len(work.products)
+    mix = _counts(classify(i) for i in work.iteration)
+    opcodes = _counts(i.stem for i in work.iteration)
+    others = len(work.iteration) - len(work.products)
     return LoopFacts(
         partition=work.partition,
         warps=work.warps,
-        address=work.turn[0].address,
-        instructions=len(work.turn),
+        address=work.iteration[0].address,
+        instructions=len(work.iteration),
         tensor=len(work.products),
         spills=mix.get("spill", 0),
         async_copies=mix.get("async copy", 0),

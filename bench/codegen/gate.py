@@ -1,7 +1,7 @@
 """Did the machine code get worse? Facts against a baseline, by rules whose thresholds stand here.
 
-The rules come from regressions that such numbers caught, or would have (docs/codegen.md).
-Stack size is no rule: spills count where they are paid for, in the main loop.
+Each rule comes from a regression that such numbers caught or would have caught (docs/codegen.md).
+Stack size is no rule: a spill costs time where it is repeated, in the main loop.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,7 +46,7 @@ class Finding:
 
 
 def judge(baseline: Sequence[Facts], now: Sequence[Facts]) -> tuple[Finding, ...]:
-    """Findings of all configurations, worst first. Baselines of kernels and targets not looked at are left out."""
+    """Findings of all configurations in `now`, worst first; what only `baseline` has is left out."""
     before = {facts.id: facts for facts in baseline}
     after = {facts.id: facts for facts in now}
     findings = [finding for name, facts in after.items() for finding in compare(before.get(name), facts)]
@@ -55,7 +55,7 @@ def judge(baseline: Sequence[Facts], now: Sequence[Facts]) -> tuple[Finding, ...
 
 
 def missing(baseline: Iterable[Facts], now: Iterable[Facts]) -> tuple[Finding, ...]:
-    """Configurations of the baseline that are gone; asked for where everything was looked at."""
+    """Configurations of the baseline that `now` lacks; called only where all configurations were compiled."""
     there = {facts.id for facts in now}
     return tuple(
         Finding(Level.FAIL, facts.id, "configuration", "present", "gone", "a configuration vanished")
@@ -125,7 +125,7 @@ def _occupancy(before: Facts, now: Facts) -> Iterator[Finding]:
 def _spills(before: Facts, now: Facts) -> Iterator[Finding]:
     allowed = before.spills_in_loop * SPILLS_FAIL
     if now.spills_in_loop > allowed:
-        said = "registers go to local memory in every turn"
+        said = "registers go to local memory in every iteration"
         yield _finding(Level.FAIL, now, "spills in the loop", before.spills_in_loop, now.spills_in_loop, said)
 
 
@@ -154,22 +154,22 @@ def _exposure(before: Facts, now: Facts) -> Iterator[Finding]:
         said = "ptxas waits for each wgmma before the next: nothing overlaps"
         yield _finding(Level.FAIL, now, "wgmma", "in flight together", "serialised", said)
     if before.exposed is not None and now.exposed is not None and now.exposed >= before.exposed + EXPOSURE_FAILS:
-        said = "less of the softmax runs under a wgmma"
+        said = "less of the softmax runs while a wgmma is in flight"
         yield _finding(Level.FAIL, now, "exposed softmax", f"{before.exposed:.2f}", f"{now.exposed:.2f}", said)
 
 
 def _waits(before: Facts, now: Facts) -> Iterator[Finding]:
-    """By multiply-adds: a turn of a larger tile may wait more often than that of a smaller one."""
+    """Per multiply-add: an iteration over a larger tile may wait more often than one over a smaller tile."""
     for metric, count in (("waits in the loop", "waits"), ("barriers in the loop", "barriers")):
         was, became = before.total(count), now.total(count)
         scale = now.macs / before.macs if now.macs and before.macs else 1.0
         if became > was * scale:
-            yield _finding(Level.FAIL, now, metric, was, became, "warps stop more often in every turn")
+            yield _finding(Level.FAIL, now, metric, was, became, "warps stop more often in every iteration")
 
 
 def _copies(before: Facts, now: Facts) -> Iterator[Finding]:
     if before.total("async_copies") and not now.total("async_copies"):
-        said = "tiles are no longer copied while others are worked on"
+        said = "tiles are no longer copied while others are computed"
         yield _finding(Level.FAIL, now, "asynchronous copies", before.total("async_copies"), 0, said)
 
 

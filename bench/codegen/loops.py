@@ -10,42 +10,42 @@ from functools import cached_property
 
 import networkx as nx
 
-from attnbench.bench.codegen.cfg import Graph, Loop
 from attnbench.bench.codegen.classes import classify
+from attnbench.bench.codegen.control_flow import Graph, Loop
 from attnbench.bench.codegen.sass import Instruction
 from attnbench.bench.codegen.target import WARP
 from attnbench.bench.codegen.tensor import cta_macs, is_tensor, tensor_class, warp_macs
 
 WORK = 16
-"""A loop with fewer instructions and no product waits, allocates or clears; it is not the work."""
+"""A loop with fewer instructions and no matrix product only waits, allocates or clears: it is never the main loop."""
 SPIN = 8
-"""A loop of at most this many instructions that tries a barrier again is taken only while waiting."""
+"""A loop of at most this many instructions that tests a barrier runs only while it waits for it."""
 SAME_WORK = 0.5
-"""Loops of one partition with at least this share of its longest are versions of it (with and without a mask)."""
+"""A loop with at least this share of the longest loop's instructions is a version of it (with or without a mask)."""
 
 
 @dataclass(frozen=True, eq=False)
 class WorkLoop:
-    """A loop that does work: what one turn runs, by how many warps (`warps`) of which partition."""
+    """A loop that does work, and the warps of the partition that runs it."""
 
     loop: Loop
     partition: str
     warps: int
 
     @cached_property
-    def turn(self) -> tuple[Instruction, ...]:
-        """Instructions of one turn in order of execution, without out-of-line retries of a wait."""
+    def iteration(self) -> tuple[Instruction, ...]:
+        """Instructions of one iteration in order of execution, without the small loops that only repeat a wait."""
         left_out = _retries(self.loop)
         return tuple(i for i in self.loop.in_order if i.address not in left_out)
 
     @cached_property
     def products(self) -> tuple[Instruction, ...]:
         """Its tensor instructions."""
-        return tuple(i for i in self.turn if is_tensor(i))
+        return tuple(i for i in self.iteration if is_tensor(i))
 
     @cached_property
     def macs(self) -> int | None:
-        """Multiply-adds of one turn of all its warps; None where a product's shape can't be told, 0 without one."""
+        """Multiply-adds of one iteration, all warps; 0 without a product, None where a product's shape is unknown."""
         found = [
             cta_macs(i, self.loop.graph) if tensor_class(i) == "tcgen05" else _times(warp_macs(i), self.warps)
             for i in self.products
@@ -54,10 +54,10 @@ class WorkLoop:
 
 
 def main_loops(graph: Graph, warps: int) -> tuple[WorkLoop, ...]:
-    """The main loop of a kernel of so many warps, one of each partition; the one with the products first.
+    """The main loop of each partition of a kernel with `warps` warps; the partition with the products comes first.
 
-    Of the versions of one loop (causal kernels have one with and one without the mask)
-    it is the shortest of those with the most products: the one that most tiles take.
+    A causal kernel has two versions of its loop, with and without the mask. The main loop is the
+    shortest of those with the most products: the version without the mask, which most tiles take.
     """
     partitions: dict[str, list[WorkLoop]] = {}
     for work in work_loops(graph, warps):
@@ -66,7 +66,7 @@ def main_loops(graph: Graph, warps: int) -> tuple[WorkLoop, ...]:
     with_products = [work for work in chosen if work.products]
     if with_products and not specialised(graph, warps):
         chosen = with_products
-    return tuple(sorted(chosen, key=lambda work: (-(work.macs or len(work.products)), -len(work.turn))))
+    return tuple(sorted(chosen, key=lambda work: (-(work.macs or len(work.products)), -len(work.iteration))))
 
 
 def work_loops(graph: Graph, warps: int) -> tuple[WorkLoop, ...]:
@@ -90,9 +90,9 @@ def specialised(graph: Graph, warps: int) -> bool:
 
 def _steady(versions: list[WorkLoop]) -> WorkLoop:
     most = max(len(work.products) for work in versions)
-    longest = max(len(work.turn) for work in versions)
-    fit = [w for w in versions if len(w.products) == most and (most or len(w.turn) >= SAME_WORK * longest)]
-    return min(fit, key=lambda work: (len(work.turn), work.loop.header))
+    longest = max(len(work.iteration) for work in versions)
+    fit = [w for w in versions if len(w.products) == most and (most or len(w.iteration) >= SAME_WORK * longest)]
+    return min(fit, key=lambda work: (len(work.iteration), work.loop.header))
 
 
 def _surrounds_work(loop: Loop, worked: list[Loop]) -> bool:
@@ -126,7 +126,7 @@ def _named_barrier(instruction: Instruction) -> tuple[str, int]:
 
 
 def _retries(loop: Loop) -> set[int]:
-    """Addresses of small inner loops that wait and that a turn can do without."""
+    """Addresses of small inner loops that wait and that an iteration can do without."""
     body = loop.graph.edges.subgraph(loop.blocks)
     latches = set(body.predecessors(loop.header))
     found: set[int] = set()

@@ -1,8 +1,8 @@
-"""Busy cycles of each pipe of an SM, for one turn of the main loop of one CTA.
+"""Busy cycles of each pipe of an SM, for one iteration of the main loop of one CTA.
 
-From the published throughputs in `bench.codegen.target`. Pipes work at the same time and
-instructions wait for each other, so that the sum is no time and the largest is only a
-bound from below for one CTA alone. Shared memory delivers 32 banks of 4 bytes a clock
+From the published throughputs in `bench.codegen.target`. They are not a time: pipes work at
+the same time, so that their sum is too long, and instructions wait for each other, so that the
+largest is only a lower bound for one CTA alone. Shared memory delivers 32 banks of 4 bytes a clock
 (CUDA Programming Guide, "Shared Memory").
 """
 
@@ -24,7 +24,7 @@ def pipe_cycles(works: tuple[WorkLoop, ...], target: Target) -> dict[str, float]
     """Cycles by pipe, largest first; pipes without a published throughput are left out."""
     cycles: dict[str, float] = {}
     for work in works:
-        for instruction in work.turn:
+        for instruction in work.iteration:
             pipe = "shared" if classify(instruction) == "shared" else PIPES[classify(instruction)]
             busy = _shared(instruction) if pipe == "shared" else issue_cycles(instruction, target)
             if busy:

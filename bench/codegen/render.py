@@ -18,7 +18,7 @@ RESOURCES = (
 )
 WORK = (
     *("main loop of", "partition", "instr.", "tensor", "ratio", "async", "barriers", "waits", "exposed"),
-    *("mix", "pipe cycles a turn"),
+    *("mix", "pipe cycles an iteration"),
 )
 SHOWN_CLASSES = 7
 """Classes of instructions that the mix names; the rest is summed."""

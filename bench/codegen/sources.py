@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attnbench.bench.codegen.compile_pool import in_worker
 from attnbench.bench.codegen.recipe import Recipe, RecipeError
-from attnbench.bench.codegen.record import record
-from attnbench.bench.codegen.workers import in_worker
+from attnbench.bench.codegen.recorded_call import recipes_of_call
 
 PROJECT = {"triton_fused": "attnbench.impls.triton_kernels.build"}
 """Our implementations with Triton kernels, and the module whose ``builds(target, …)`` lists what they ship."""
@@ -80,7 +80,7 @@ def user_recipes(name: str, targets: Sequence[str], settings: Path | None = None
         raise RecipeError(f"{name}: there is no file {settings}")
     settings = settings or path.with_suffix(".toml")
     if not settings.is_file() or kernel not in _tables(settings):
-        return in_worker(record, str(path.resolve()), kernel, tuple(targets))
+        return in_worker(recipes_of_call, str(path.resolve()), kernel, tuple(targets))
     table = _tables(settings)[kernel]
     _refuse_unknown(settings, f"[{kernel}]", table, OWN)
     if "signature" not in table:

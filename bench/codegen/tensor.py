@@ -11,8 +11,8 @@ import re
 
 import networkx as nx
 
-from attnbench.bench.codegen.cfg import Graph
 from attnbench.bench.codegen.classes import classify
+from attnbench.bench.codegen.control_flow import Graph
 from attnbench.bench.codegen.sass import Instruction
 
 UNIT_MACS = 2048

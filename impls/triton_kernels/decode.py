@@ -85,8 +85,8 @@ def decode(
     offs_partial = ((tl.cast(off_b, tl.int64) * q_heads + offs_h) * q_len + offs_m) * splits + split
     offs_dv = tl.arange(0, DV_PAD)
     tl.store(lse_partial + offs_partial, lse_log2, mask=in_bounds)
-    out_ptrs = out_partial + offs_partial[:, None] * DV + offs_dv
-    tl.store(out_ptrs, out_tile, mask=in_bounds[:, None] & (offs_dv < DV)[None, :])
+    out_mask = in_bounds[:, None] & (offs_dv < DV)[None, :]
+    tl.store(out_partial + offs_partial[:, None] * DV + offs_dv, out_tile, mask=out_mask)
 
 
 @triton.jit

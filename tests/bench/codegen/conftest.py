@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen import control_flow, sass
 from attnbench.bench.codegen.loops import main_loops
 
 GOLDEN = Path(__file__).parents[2] / "data" / "sass"
@@ -20,7 +20,7 @@ def read():
 
     def read(name):
         listing = sass.parse((GOLDEN / f"{name}.sass").read_text())
-        graph = cfg.graph(listing)
+        graph = control_flow.graph(listing)
         return listing, graph, main_loops(graph, WARPS[name])
 
     return read

@@ -103,7 +103,7 @@ def test_a_finding_says_metric_before_after_and_the_loop():
     finding = next(f for f in compare(GOOD, after) if f.metric == "spills in the loop")
     assert str(finding) == (
         "FAIL triton_fused/sm_90/forward-d64-full-bf16: spills in the loop 0 -> 3 "
-        "(registers go to local memory in every turn)"
+        "(registers go to local memory in every iteration)"
     )
     assert finding.loop == ("FADD 404 -> 472", "FFMA 68 -> 0", "STL 0 -> 3")
     assert loop_difference(GOOD, GOOD) == ()

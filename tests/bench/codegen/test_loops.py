@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen import control_flow, sass
 from attnbench.bench.codegen.classes import PIPES, STEMS, classify
 from attnbench.bench.codegen.loops import main_loops, work_loops
 from attnbench.bench.codegen.sass import Instruction
@@ -27,8 +27,8 @@ def test_the_main_loop_of_a_causal_kernel_is_the_one_without_the_mask(read):
     both = [work for work in work_loops(graph, 4) if work.products]
     assert len(both) == 2
     assert len(works) == 1
-    assert len(works[0].turn) == min(len(work.turn) for work in both)
-    assert not any(i.stem == "FSEL" for i in works[0].turn)
+    assert len(works[0].iteration) == min(len(work.iteration) for work in both)
+    assert not any(i.stem == "FSEL" for i in works[0].iteration)
 
 
 def test_partitions_of_a_specialised_kernel_are_told_apart(read):
@@ -36,10 +36,10 @@ def test_partitions_of_a_specialised_kernel_are_told_apart(read):
     partitions = {work.partition: work.warps for work in works}
     assert len(partitions) == len(works) >= 3
     assert works[0].products, "the partition with the products comes first"
-    softmax = max(works, key=lambda work: sum(i.stem == "MUFU" for i in work.turn))
+    softmax = max(works, key=lambda work: sum(i.stem == "MUFU" for i in work.iteration))
     assert softmax.warps == 4
     assert not softmax.products
-    assert sum(i.opcode == "MUFU.EX2" for i in softmax.turn) * 32 * softmax.warps >= 128 * 32
+    assert sum(i.opcode == "MUFU.EX2" for i in softmax.iteration) * 32 * softmax.warps >= 128 * 32
 
 
 def test_a_kernel_of_equal_warps_is_one_partition(read):
@@ -49,16 +49,16 @@ def test_a_kernel_of_equal_warps_is_one_partition(read):
 
 def test_a_wait_that_is_tried_again_out_of_line_counts_once(read):
     for work in read("sm_100-specialised")[2]:
-        tried = [i for i in work.turn if i.opcode.startswith("SYNCS.PHASECHK")]
+        tried = [i for i in work.iteration if i.opcode.startswith("SYNCS.PHASECHK")]
         again = [i for i in work.loop.instructions if i.opcode.startswith("SYNCS.PHASECHK")]
         assert len(again) == 2 * len(tried) > 0
         assert max(i.address for i in tried) < min(i.address for i in set(again) - set(tried))
 
 
 def test_spills_are_seen_in_the_loop(read):
-    counted = Counter(classify(i) for i in read("sm_80-spills")[2][0].turn)
+    counted = Counter(classify(i) for i in read("sm_80-spills")[2][0].iteration)
     assert counted["spill"] > 0
-    assert not any(classify(i) == "spill" for i in read("sm_90-full")[2][0].turn)
+    assert not any(classify(i) == "spill" for i in read("sm_90-full")[2][0].iteration)
 
 
 def test_every_instruction_of_the_golden_listings_has_a_class(golden, read):
@@ -118,7 +118,7 @@ def test_a_tcgen05_shape_that_is_computed_is_not_guessed(read):
         replace(i, opcode="UIADD3", operands=i.operands + ", URZ") if i.stem == "UMOV" else i
         for i in listing.instructions
     )
-    graph = cfg.graph(sass.Listing(listing.name, computed, listing.labels))
+    graph = control_flow.graph(sass.Listing(listing.name, computed, listing.labels))
     works = main_loops(graph, 12)
     assert works[0].products
     assert works[0].macs is None

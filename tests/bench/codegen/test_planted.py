@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from attnbench.bench.codegen.compile_pool import facts_of
 from attnbench.bench.codegen.gate import Level, compare
 from attnbench.bench.codegen.sources import user_recipes
-from attnbench.bench.codegen.workers import facts_of
 
 KERNEL = Path(__file__).parent / "plain_flash.py"
 TARGET = "sm_80"

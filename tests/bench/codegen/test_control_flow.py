@@ -1,6 +1,6 @@
 import pytest
 
-from attnbench.bench.codegen import cfg, sass
+from attnbench.bench.codegen import control_flow, sass
 
 HEAD = '\t.section\t.text.kernel,"ax",@progbits\n'
 
@@ -18,7 +18,7 @@ def listing(*lines):
 
 
 def loops(*lines):
-    return [[i.text for i in loop.instructions] for loop in cfg.graph(listing(*lines)).loops]
+    return [[i.text for i in loop.instructions] for loop in control_flow.graph(listing(*lines)).loops]
 
 
 def test_a_loop_is_found_with_its_block_that_was_moved_out_of_line():
@@ -73,14 +73,14 @@ def test_a_barrier_register_used_twice_joins_each_branch_where_it_belongs():
 
 
 def test_a_barrier_that_is_set_anew_no_longer_leads_to_its_first_target():
-    edges = cfg.graph(
+    edges = control_flow.graph(
         listing("BSSY B0, `(.L_x_1)", "BSSY B0, `(.L_x_2)", "BSYNC B0", ".L_x_1:", "EXIT", ".L_x_2:", "EXIT")
     ).edges
     assert list(edges.successors(0)) == [4]
 
 
 def test_a_call_to_a_local_label_leaves_the_loop():
-    graph = cfg.graph(
+    graph = control_flow.graph(
         listing(".L_x_0:", "FADD R0, R0, R0", "@P3 CALL.REL.NOINC `(.L_x_1)", "BRA `(.L_x_0)", ".L_x_1:", "EXIT")
     )
     assert graph.edges.has_edge(0, 3)
@@ -95,13 +95,13 @@ def test_a_call_of_a_routine_returns():
 
 def test_a_uniform_guard_may_not_hold():
     assert len(loops(".L_x_0:", "FADD R0, R0, R0", "BRA.U UP0, `(.L_x_0)", "EXIT")) == 1
-    edges = cfg.graph(listing(".L_x_0:", "BRA.U UP0, `(.L_x_0)", "EXIT")).edges
+    edges = control_flow.graph(listing(".L_x_0:", "BRA.U UP0, `(.L_x_0)", "EXIT")).edges
     assert edges.has_edge(0, 1)
 
 
 def test_a_branch_table_reaches_all_of_its_targets():
     table = 'BRX R2 -0x1c0 (*"BRANCH_TARGETS .L_x_1,.L_x_2"*)'
-    edges = cfg.graph(listing(table, ".L_x_1:", "EXIT", ".L_x_2:", "EXIT")).edges
+    edges = control_flow.graph(listing(table, ".L_x_1:", "EXIT", ".L_x_2:", "EXIT")).edges
     assert set(edges.successors(0)) == {1, 2}
 
 

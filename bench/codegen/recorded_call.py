@@ -1,4 +1,4 @@
-"""Recipes from one call: a user's function runs on CPU tensors, and each launch in it is noted, not carried out.
+"""Recipes from one call of a user's function on CPU tensors: each kernel launch in it is recorded and not run.
 
 Triton's own rules say how an argument specialises its kernel (its type, whether it is 1
 or a multiple of 16), so that the recipe compiles to what that call would run on a GPU.
@@ -13,10 +13,10 @@ from unittest.mock import patch
 from attnbench.bench.codegen.recipe import Recipe, RecipeError
 
 LAUNCH = frozenset({"grid", "warmup"})
-"""What a launch is given besides the kernel's arguments and the compiler's options."""
+"""Keywords of a launch that are neither the kernel's arguments nor the compiler's options."""
 
 
-def record(place: str, function: str, targets: Sequence[str]) -> list[Recipe]:
+def recipes_of_call(place: str, function: str, targets: Sequence[str]) -> list[Recipe]:
     """One recipe for each launch that ``function()`` makes and each target. Runs in a worker: it imports the file.
 
     Raises:
@@ -51,7 +51,7 @@ def _not_callable(place: str, name: str, found: object) -> str:
 
 @contextmanager
 def _noted(note: Callable[[Any, tuple[Any, ...], dict[str, Any]], None]) -> Iterator[None]:
-    """Launches are given to `note` meanwhile; an autotuner takes its first configuration."""
+    """While open, each launch calls `note` and runs nothing; an autotuner takes its first configuration."""
     from triton.runtime.autotuner import Autotuner
     from triton.runtime.jit import JITFunction
 

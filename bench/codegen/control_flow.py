@@ -44,7 +44,7 @@ class Loop:
 
     @cached_property
     def in_order(self) -> tuple[Instruction, ...]:
-        """Its instructions as one turn meets them: blocks in reverse postorder from the header."""
+        """Its instructions in order of execution in one iteration: blocks in reverse postorder from the header."""
         body = self.graph.edges.subgraph(self.blocks)
         order = list(nx.dfs_postorder_nodes(body, self.header))[::-1]
         return tuple(i for start in order for i in self.graph.blocks[start].instructions)
