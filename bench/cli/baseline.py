@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.cli.gate import folder_option, gate
 from attnbench.bench.cli.judging import Judging, judging_options
-from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from attnbench.bench.gate.stored.baselines import Baseline

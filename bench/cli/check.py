@@ -12,6 +12,7 @@ from attnbench.bench.case_run import Settings
 from attnbench.bench.claimed import Claimed, check_claimed, plan_of
 from attnbench.bench.cli.claims import claim_lines, claims_exit_code
 from attnbench.bench.cli.declaring import declaring_options
+from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.cli.session import (
     Session,
     common_options,
@@ -22,7 +23,6 @@ from attnbench.bench.cli.session import (
     verdict_lines,
 )
 from attnbench.bench.cli.sweep_options import case_option, chosen_cases
-from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.schema import Record, as_json
 from attnbench.bench.registry.declarations import Options
 from attnbench.bench.run import run_sweep

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from attnbench.bench.claimed import Claimed
-from attnbench.bench.cli.session import EXIT_NOTHING, exit_code
+from attnbench.bench.cli.exits import EXIT_NOTHING
+from attnbench.bench.cli.session import exit_code
 from attnbench.bench.records.schema import Record, Status
 from attnbench.impls.contract.implementation import SHAPES
 

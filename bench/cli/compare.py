@@ -15,20 +15,19 @@ import msgspec
 
 from attnbench.bench.agreement.families import FAMILIES
 from attnbench.bench.case_run import Settings
+from attnbench.bench.cli.exits import EXIT_INTERRUPTED, UsageError, seconds_of, stopping
 from attnbench.bench.cli.judging import Judging, finish, judging_options
-from attnbench.bench.cli.peaking import Peaking
 from attnbench.bench.cli.progress import bar
 from attnbench.bench.cli.session import (
     CASE_TIMEOUT_S,
+    Peaking,
     described,
     environment_of,
     progress,
     refuse_device,
     refuse_timeout,
 )
-from attnbench.bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from attnbench.bench.cli.sweep_options import case_option, chosen_cases, sweep_options
-from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.schema import Environment
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.process import Pool, start_server

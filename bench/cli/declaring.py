@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.registry.declarations import Options, problem_of
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -6,8 +6,8 @@ from typing import NoReturn
 
 import click
 
+from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.cli.judging import Judging, finish, judging_options
-from attnbench.bench.cli.usage import UsageError
 
 EXAMPLES = """\b
 Examples:

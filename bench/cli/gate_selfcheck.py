@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.cli.progress import bar
-from attnbench.bench.cli.usage import UsageError
 
 if TYPE_CHECKING:
     from attnbench.bench.gate.paired.selfcheck import Experiment, Rate

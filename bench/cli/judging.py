@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 
-from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.cli.exits import UsageError
 
 if TYPE_CHECKING:
     from attnbench.bench.gate.allow import Entry

@@ -2,8 +2,8 @@
 
 import click
 
+from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.cli.session import DEVICE_HELP, SET_UP_TIMEOUT_S, Session, session, usable
-from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.answers import Description, Unusable
 from attnbench.bench.workers.process import pool

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from attnbench.bench.cli.usage import UsageError
+from attnbench.bench.cli.exits import UsageError
 
 if TYPE_CHECKING:
     from attnbench.bench.records.schema import Run

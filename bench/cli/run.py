@@ -8,8 +8,9 @@ import click
 
 from attnbench.bench.agreement.families import FAMILIES
 from attnbench.bench.case_run import Settings
-from attnbench.bench.cli.peaking import Peaking
+from attnbench.bench.cli.exits import EXIT_INTERRUPTED, UsageError, seconds_of, stopping
 from attnbench.bench.cli.session import (
+    Peaking,
     Session,
     common_options,
     exit_code,
@@ -17,9 +18,7 @@ from attnbench.bench.cli.session import (
     session,
     verdict_lines,
 )
-from attnbench.bench.cli.stopping import EXIT_INTERRUPTED, seconds_of, stopping
 from attnbench.bench.cli.sweep_options import case_option, chosen_cases
-from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.phase_times import PhaseTimes, since_start_s
 from attnbench.bench.records.schema import Run
 from attnbench.bench.records.store import RunWriter, StoreError, read_run, run_file

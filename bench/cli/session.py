@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from attnbench.bench.cli.exits import EXIT_NOTHING, UsageError
 from attnbench.bench.cli.progress import bar
 from attnbench.bench.cli.sweep_options import sweep_options
-from attnbench.bench.cli.usage import UsageError
 from attnbench.bench.records.environment import environment
 from attnbench.bench.records.repeat import repeat_command
 from attnbench.bench.records.schema import Environment, Header, Peaks, Record, Status
@@ -29,7 +29,6 @@ from attnbench.impls.contract import ANY_DEVICE
 DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."
 SET_UP_TIMEOUT_S = 120.0
 CASE_TIMEOUT_S = 120.0
-EXIT_NOTHING = 3
 TOLD_IN_FULL = 8
 """Ways to be wrong that are told with reason and command; further ones by their cases alone."""
 
@@ -93,6 +92,24 @@ class Session:
             peaks=peaks,
             features=self._features(),
         )
+
+
+class Peaking:
+    """The measured peaks of the device for the dtypes of a sweep, from the cache where they are known."""
+
+    def __init__(self, pool: Pool, environment: Environment, sweep: Sweep) -> None:
+        self.pool, self.environment = pool, environment
+        self.dtypes = tuple(sorted({case.dtype for case in sweep.cases}))
+        self.known: Peaks | None = None
+
+    def __call__(self, again: bool) -> Peaks | None:
+        """The peaks; with `again`, the better of those and of a new measurement. None where that fails, for memory, say."""
+        if self.known is None or again:
+            try:
+                self.known = self.pool.oracle.peaks(self.environment, self.dtypes, again=again)
+            except WorkerFailure:  # without peaks nothing is called impossible, and the report draws no roof
+                return self.known
+        return self.known
 
 
 @contextmanager

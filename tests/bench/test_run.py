@@ -137,7 +137,7 @@ def test_ctrl_c_finishes_the_record_in_hand_and_reports(sweep, tmp_path):
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=100)
     assert process.returncode == 130, stderr
-    assert "stopping after the record in hand" in stderr
+    assert "stopping after the current record" in stderr
     assert 1 <= len(read_run(out).records) < 4
     assert stdout.splitlines()[-1] == f"report: {out}/report.html"
 

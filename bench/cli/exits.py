@@ -1,4 +1,4 @@
-"""Ends of long work that a user asked for: a time budget, and Ctrl-C."""
+"""How commands end: exit codes, usage errors, a time budget, and Ctrl-C."""
 
 import signal
 from collections.abc import Iterator
@@ -6,9 +6,17 @@ from contextlib import contextmanager
 
 import click
 
-from attnbench.bench.cli.usage import UsageError
+EXIT_USAGE = 2
+EXIT_NOTHING = 3
+"""Nothing was checked, so nothing can be said."""
 
 EXIT_INTERRUPTED = 130
+
+
+class UsageError(click.ClickException):
+    """Input that can't be used: one clear line, and exit code 2."""
+
+    exit_code = EXIT_USAGE
 
 
 def seconds_of(text: str) -> float:
@@ -22,15 +30,15 @@ def seconds_of(text: str) -> float:
 
 
 @contextmanager
-def stopping(in_hand: str) -> Iterator[list[int]]:
-    """A list that Ctrl-C fills: what is in hand is finished first; a second Ctrl-C ends at once."""
+def stopping(current: str) -> Iterator[list[int]]:
+    """A list that Ctrl-C fills: the `current` item is finished first; a second Ctrl-C ends at once."""
     asked: list[int] = []
 
     def note(number: int, _frame: object) -> None:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        click.echo(f"stopping after the {in_hand} in hand (Ctrl-C again to stop at once)", err=True)
+        click.echo(f"stopping after the current {current} (Ctrl-C again to stop at once)", err=True)
 
     before = signal.signal(signal.SIGINT, note)
     try:
