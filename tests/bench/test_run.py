@@ -149,7 +149,7 @@ def test_a_time_budget_narrows_what_needs_it_and_keeps_one_record_each(bench, sw
     assert bench("run", *options).returncode == 0
     done = bench("run", *options, "--resume", "--time-budget", "20s")
     assert done.returncode == 0, done.stderr
-    assert "refining the widest intervals" in done.stderr
+    assert "timing the least certain cases again" in done.stderr
     lines = (out / "run.jsonl").read_bytes().splitlines()
     run = read_run(out)
     assert len(run.records) == 8 < len(lines) - 1
