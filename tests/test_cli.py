@@ -20,7 +20,20 @@ def test_help_shows_every_command_without_torch(fresh):
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "check", "run", "sweep", "mask", "codegen", "report", "gate", "baseline", "compare", "gate-selfcheck"],
+    [
+        "list",
+        "check",
+        "audit",
+        "run",
+        "sweep",
+        "mask",
+        "codegen",
+        "report",
+        "gate",
+        "baseline",
+        "compare",
+        "gate-selfcheck",
+    ],
 )
 def test_each_command_has_help_with_an_example(bench, command):
     done = bench(command, "--help")

@@ -46,6 +46,7 @@ def make_inputs(case: Case, family: str = "normal", seed: int = 0, device: str =
     q = _normal(generator, case.batch, case.q_heads, case.q_len, case.head_dim)
     k = _normal(generator, case.batch, case.kv_heads, case.kv_len, case.head_dim)
     v = _normal(generator, case.batch, case.kv_heads, case.kv_len, case.v_head_dim)
+    _share(case, k, v)
     if family in _SHAPERS:
         q, k = _SHAPERS[family](q, k, case, generator)
     dtype = TORCH_DTYPES[case.dtype]
@@ -68,6 +69,9 @@ def _place(name: str, x: Tensor, case: Case, dtype: torch.dtype, device: str) ->
     if not x.is_floating_point() or name in ("alibi_slopes", "sinks"):
         return x.to(device)
     x = x.to(device=device, dtype=dtype)
+    if case.strides == "shared" and name in ("k", "v") and not isinstance(case.layout, Paged):
+        rows = name == "v" and not isinstance(case.layout, Cache | Padded)  # rows of these end in different places
+        x = (x[:1] if rows else x[:, :1]).contiguous().expand(x.shape)
     if case.strides == "bmhd" and name in ("q", "k", "v", "dout") and not isinstance(case.layout, Paged):
         x = x.transpose(1, 2).contiguous().transpose(1, 2)
     return x
@@ -118,9 +122,9 @@ def _store(case: Case, k: Tensor, v: Tensor, generator: torch.Generator, filler:
         case Cache(capacity=capacity, fills=lens):
             k, v = (_extended(x, capacity, generator) for x in (k, v))
             _fill_beyond((k, v), lens, filler)
-        case Paged(page=page, fills=lens):
+        case Paged(fills=lens):
             _fill_beyond((k, v), lens, filler)
-            return _paged(k, v, page, lens, generator, filler)
+            return _paged(k, v, case.layout, generator, filler)
     if isinstance(case.layout, Padded | Cache):
         lengths = {"kv_lengths": torch.tensor(lens, dtype=torch.int32)}
     return {"k": k, "v": v, **lengths}
@@ -142,14 +146,28 @@ def _fill_beyond(tensors: tuple[Tensor, ...], lengths: tuple[int, ...], filler: 
                 x[row, :, length:] = filler
 
 
+def _share(case: Case, *tensors: Tensor) -> None:
+    """Give the keys of the pages that all rows share the values of the longest row's."""
+    if isinstance(case.layout, Paged) and case.layout.shared:
+        longest, end = _longest(case.layout), case.layout.shared * case.layout.page
+        for x in tensors:
+            x[:, :, :end] = x[longest, :, :end].clone()
+
+
+def _longest(layout: Paged) -> int:
+    return layout.fills.index(max(layout.fills))
+
+
 def _paged(
-    k: Tensor, v: Tensor, page: int, fills: tuple[int, ...], generator: torch.Generator, filler: float | None
+    k: Tensor, v: Tensor, layout: Paged, generator: torch.Generator, filler: float | None
 ) -> dict[str, Tensor]:
     """Pools ``[pages, Hkv, page, D]`` in shuffled order with two unused pages, and the block table."""
     rows, heads, kv_len, _ = k.shape
+    page, shared, longest = layout.page, layout.shared, _longest(layout)
     per_row = -(-kv_len // page)
     order = torch.randperm(rows * per_row + 2, generator=generator)
     table = order[: rows * per_row].reshape(rows, per_row)
+    table[:, :shared] = table[longest, :shared].clone()
     pools = []
     for x in (k, v):
         pool = _normal(generator, rows * per_row + 2, heads, page, x.shape[3])
@@ -158,9 +176,10 @@ def _paged(
         whole = _extended(x, per_row * page, generator)
         if filler is not None:
             whole[:, :, kv_len:] = filler
+        whole[:, :, : shared * page] = whole[longest, :, : shared * page].clone()
         pool[table.flatten()] = whole.reshape(rows, heads, per_row, page, -1).transpose(1, 2).flatten(0, 1)
         pools.append(pool)
-    lengths = torch.tensor(fills, dtype=torch.int32)
+    lengths = torch.tensor(layout.fills, dtype=torch.int32)
     return {"k": pools[0], "v": pools[1], "block_table": table.to(torch.int32), "kv_lengths": lengths}
 
 

@@ -58,7 +58,12 @@ AXES: dict[str, Axis] = {
         Axis("sinks", switches, "BOOL", "one more logit for each head"),
         Axis("dropout", reals, "P,…", "probability that a weight is dropped"),
         Axis("direction", words(DIRECTIONS), "NAME,…", "fwd, bwd, fwd+bwd"),
-        Axis("strides", words(STRIDES), "NAME,…", "order of the axes in memory: bhmd, bmhd"),
+        Axis(
+            "strides",
+            words(STRIDES),
+            "NAME,…",
+            "order of the axes in memory: bhmd, bmhd; shared: keys with stride 0",
+        ),
         Axis("model", models, "NAME,…", "shapes of a model, see docs/sweeps.md", MODEL_FIGURES | {"config"}),
         Axis("config", texts, "FILE,…", "shapes of a Hugging Face config.json", MODEL_FIGURES | {"model"}),
         Axis("phase", words((*PHASES, "cross")), "NAME,…", "prefill, decode, chunk", LENGTHS_OF_A_CASE),

@@ -71,7 +71,7 @@ def axes_for(features: Collection[str], dtypes: Collection[str]) -> dict[str, tu
         "bias": ("none", *(bias for bias in ("alibi", "additive") if bias in have)),
         "sinks": ("no", *(("yes",) if "sinks" in have else ())),
         "dropout": ("no",),
-        "strides": ("bhmd", *(("bmhd",) if "strided" in have else ())),
+        "strides": ("bhmd", *(("bmhd", "shared") if "strided" in have else ())),
         "direction": ("fwd", *(("bwd",) if "backward" in have else ())),
         "dtype": tuple(dtype for dtype in ("fp32", "bf16", "fp16") if dtype in dtypes),
         "batch": BATCHES,
@@ -115,7 +115,7 @@ def long_rows(features: Collection[str], dtypes: Collection[str]) -> list[dict[s
 
 
 _MASKS = ("causal", "window:left", "window:both", "prefix:some", "blocks:near")
-_LAYOUTS = ("padded:ragged", "packed:three", "cache:ragged", "paged:16", "paged:7")
+_LAYOUTS = ("padded:ragged", "packed:three", "cache:ragged", "paged:16", "paged:7", "paged:12:share")
 _EMPTY = ("padded:empty", "packed:empty", "cache:empty", "cache:whole", "paged:empty")
 
 
@@ -197,10 +197,17 @@ def _layout(spec: str, batch: int, q_len: int, kv_len: int, random: Random) -> A
     return _HELD[kind](word, tuple(lengths), kv_len)
 
 
+def _pages(word: str, lengths: tuple[int, ...], kv_len: int) -> Paged:
+    """Pages of the size that `word` begins with, 12 without one; with ``share`` a half of them common to all rows."""
+    size, _, share = word.partition(":")
+    page = int(size) if size.isdigit() else 12
+    return Paged(page, lengths, -(-kv_len // page) // 2 if share else 0)
+
+
 _HELD: Mapping[str, Callable[[str, tuple[int, ...], int], AnyLayout]] = {
     "padded": lambda _, lengths, __: Padded(lengths),
     "cache": lambda _, lengths, kv_len: Cache(kv_len + 19, lengths),
-    "paged": lambda word, lengths, _: Paged(int(word) if word.isdigit() else 12, lengths),
+    "paged": _pages,
 }
 
 

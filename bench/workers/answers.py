@@ -37,6 +37,15 @@ class CheckAnswer:
 
 
 @dataclass(frozen=True)
+class Unnoticed:
+    """A wrong answer that a case would pass: the output, in what way it is wrong, how near it came to its budget."""
+
+    output: str
+    answer: str
+    share_of_budget: float
+
+
+@dataclass(frozen=True)
 class OpenAnswer:
     """A case is ready to be sampled; `warming_s` went into the warm-ups."""
 

@@ -7,7 +7,7 @@ checker sees each answer.
 from typing import TYPE_CHECKING, Any
 
 from attnbench.bench.records.schema import Comparison, Environment, Peaks
-from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
+from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unnoticed, Unusable
 from attnbench.impls.contract import Case
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Requests:
     def expect(self, case: Case, seed: int, families: tuple[str, ...]) -> None:
         """Have the reference of `case` computed, for the other workers to read."""
         self._ask("expect", case, seed, families)
+
+    def audit(self, case: Case, seed: int, families: tuple[str, ...]) -> list[Unnoticed]:
+        """Answers that are wrong in known ways and that `case` would pass."""
+        answer: list[Unnoticed] = self._ask("audit", case, seed, families)
+        return answer
 
     def check(
         self,

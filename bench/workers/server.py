@@ -19,7 +19,7 @@ from attnbench.bench.status import MissingPackage, RemoteError, own_frames, stat
 from attnbench.bench.timing.device import Device
 from attnbench.bench.timing.pinning import MainThread, let_free, pinned, why_not
 from attnbench.bench.workers import interpreter
-from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unusable
+from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unnoticed, Unusable
 from attnbench.bench.workers.setting import PLAIN, Setting
 
 MEMORY_SHARE = 0.9
@@ -134,6 +134,13 @@ class Server:
 
         for family, shaped in plan(case, families):
             self.oracle.expect(shaped, family, seed)
+
+    def audit(self, case: Any, seed: int, families: tuple[str, ...]) -> list[Unnoticed]:
+        """Answers that are wrong in known ways and that a case would pass."""
+        from attnbench.bench.agreement.audit import unnoticed
+
+        found = unnoticed(case, self.oracle, seed, families)
+        return [Unnoticed(*key, share) for key, share in found.items()]
 
     def check(
         self,

@@ -12,7 +12,7 @@ from attnbench.impls.contract.masks import AnyMask, Full, parse_mask
 Dtype = Literal["fp16", "bf16", "fp32"]
 Direction = Literal["fwd", "bwd", "fwd+bwd"]
 Bias = Literal["none", "alibi", "additive"]
-Strides = Literal["bhmd", "bmhd"]
+Strides = Literal["bhmd", "bmhd", "shared"]
 
 DTYPES: tuple[str, ...] = get_args(Dtype)
 DIRECTIONS: tuple[str, ...] = get_args(Direction)
@@ -50,7 +50,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `kv_len` is the longest run of keys that exists: what is filled of a cache,
     not its capacity. `scale` None is ``1 / sqrt(head_dim)``. `strides` names the
-    order of the axes in memory; shapes are always ``[B, H, M, D]``.
+    order of the axes in memory; shapes are always ``[B, H, M, D]``. With ``shared`` all heads of k are one in
+    memory (stride 0), as ``expand`` leaves them, and all batch rows of v, or its heads where rows end differently.
     """
 
     batch: int = 1

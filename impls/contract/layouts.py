@@ -147,18 +147,24 @@ class Cache(Layout, frozen=True, tag="cache"):
 
 
 class Paged(Layout, frozen=True, tag="paged"):
-    """Keys in pages of `page` tokens from one pool, found through a block table (vLLM)."""
+    """Keys in pages of `page` tokens from one pool, found through a block table (vLLM).
+
+    The first `shared` pages of all rows are the same pages (a common prefix).
+    """
 
     page: int
     fills: tuple[int, ...]
+    shared: int = 0
 
     @property
     def spec(self) -> str:
-        return f"paged:{self.page}:{join_lengths(self.fills)}"
+        return f"paged:{self.page}:{join_lengths(self.fills)}" + (f":share{self.shared}" if self.shared else "")
 
     def problem(self, batch: int, q_len: int, kv_len: int) -> str | None:
         if self.page < 1:
             return f"{self.spec}: a page holds 1 token or more"
+        if not 0 <= self.shared <= -(-kv_len // self.page):
+            return f"{self.spec}: rows share as many pages as they have at most, {-(-kv_len // self.page)}"
         return _fill_problem(self.spec, self.fills, batch, kv_len)
 
     def segments(self, batch: int, q_len: int, kv_len: int) -> tuple[Segment, ...]:
@@ -166,13 +172,13 @@ class Paged(Layout, frozen=True, tag="paged"):
 
     def stored_keys(self, batch: int, kv_len: int) -> int:
         """Pages that a rectangular block table ``[batch, ceil(kv_len / page)]`` names, as keys."""
-        return batch * -(-kv_len // self.page) * self.page
+        return (batch * -(-kv_len // self.page) - (batch - 1) * self.shared) * self.page
 
 
 AnyLayout = Dense | Padded | Packed | Cache | Paged
 
 LAYOUT_FORMS = (
-    "dense, padded:LENGTHS, packed:LENGTHS[:KEY_LENGTHS], cache:CAPACITY:FILLS, paged:PAGE:FILLS "
+    "dense, padded:LENGTHS, packed:LENGTHS[:KEY_LENGTHS], cache:CAPACITY:FILLS, paged:PAGE:FILLS[:shareN] "
     "(lengths as 512/300/17, repeats as 128x4)"
 )
 
@@ -194,6 +200,8 @@ def parse_layout(spec: str) -> AnyLayout:
                 return Cache(int(capacity), split_lengths(fills))
             case "paged", [page, fills]:
                 return Paged(int(page), split_lengths(fills))
+            case "paged", [page, fills, shared] if shared.startswith("share"):
+                return Paged(int(page), split_lengths(fills), int(shared.removeprefix("share")))
     except ValueError as error:
         raise ValueError(f"layout {spec!r} is not one of: {LAYOUT_FORMS}") from error
     raise ValueError(f"layout {spec!r} is not one of: {LAYOUT_FORMS}")

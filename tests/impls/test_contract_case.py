@@ -47,7 +47,7 @@ def layouts(draw, batch, q_len, kv_len):
         "dense": Dense(),
         "padded": Padded(fills),
         "cache": Cache(kv_len + draw(st.integers(0, 9)), fills),
-        "paged": Paged(draw(few), fills),
+        "paged": Paged(draw(few), fills, draw(st.integers(0, 1))),
     }[kind]
     return layout, batch, q_len, kv_len
 
