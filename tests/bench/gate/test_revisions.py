@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from attnbench.bench.gate import git
+from attnbench.bench.gate.paired import git
 from attnbench.bench.gate.paired.git import RevisionError
 from attnbench.bench.gate.paired.revisions import checked_out
 
@@ -207,7 +207,8 @@ def test_an_implementation_that_a_tree_cant_have_is_told_early(repo, implementat
 def test_nothing_here_imports_torch(fresh):
     assert (
         fresh(
-            "import sys, attnbench.bench.gate.paired.revisions, bench.gate.journal; print('torch' in sys.modules)"
+            "import sys, attnbench.bench.gate.paired.revisions, attnbench.bench.gate.paired.journal; "
+            "print('torch' in sys.modules)"
         )
         == "False"
     )
