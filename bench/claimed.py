@@ -1,7 +1,9 @@
 """Check what an implementation claims: cases made from its declared features, run as any others are."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from attnbench.bench.agreement.families import FAMILIES
 from attnbench.bench.case_run import Settings
@@ -12,7 +14,7 @@ from attnbench.bench.sweeps.declared import INTERPRETED_SCORES, LIGHT_SCORES
 from attnbench.bench.sweeps.plan import Ask, Plan
 from attnbench.bench.workers.answers import Description
 from attnbench.bench.workers.process import Pool
-from attnbench.impls.contract import parse_case
+from attnbench.impls.contract import Case, parse_case
 
 
 @dataclass
@@ -54,7 +56,8 @@ def check_claimed(
     """The records of every case of the plan; what is refused alone is not asked together with the rest.
 
     An implementation that isn't there gives one record that says so. Families and properties that `settings`
-    choose are run on every case; without a choice, each case runs those that the plan gives it.
+    choose are run on every case; without a choice, each case runs those that the plan gives it. While one case
+    is checked, the reference of the next is computed.
     """
     first = claimed.plan.alone()
     yield from _checked(claimed, first[:1] if claimed.one.unavailable else first, pool, settings, keep)
@@ -67,12 +70,36 @@ def _checked(
     claimed: Claimed, asks: Sequence[Ask], pool: Pool, settings: Settings, keep: Callable[[Record], None]
 ) -> Iterator[Record]:
     done = {record.case.id for record in claimed.records}
-    for ask in asks:
-        if ask.case.id in done:
-            continue
-        families = settings.families or ask.families or tuple(FAMILIES)
-        here = replace(settings, families=families, thorough=ask.thorough or settings.properties is not None)
-        for record in run_case(ask.case, [claimed.one.name], pool, here):
-            keep(record)
-            claimed.records.append(record)
-            yield record
+    left = [(ask.case, _settings_for(ask, settings)) for ask in asks if ask.case.id not in done]
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        ahead = _Ahead(pool, thread)
+        for (case, here), following in zip(left, [*left[1:], None], strict=True):
+            ahead.finish()
+            for record in run_case(case, [claimed.one.name], pool, here, meanwhile=partial(ahead.begin, following)):
+                keep(record)
+                claimed.records.append(record)
+                yield record
+
+
+class _Ahead:
+    """Has the reference of the next case computed in a thread; one at a time, since a worker answers in turn."""
+
+    def __init__(self, pool: Pool, thread: ThreadPoolExecutor) -> None:
+        self.pool, self.thread = pool, thread
+        self._pending: Future[None] | None = None
+
+    def begin(self, following: tuple[Case, Settings] | None) -> None:
+        if following is not None:
+            case, settings = following
+            self._pending = self.thread.submit(self.pool.oracle.expect, case, settings.seed, settings.families)
+
+    def finish(self) -> None:
+        """Wait for it; what went wrong there goes wrong again when the case is run, and is told then."""
+        if self._pending is not None:
+            wait([self._pending])
+            self._pending = None
+
+
+def _settings_for(ask: Ask, settings: Settings) -> Settings:
+    families = settings.families or ask.families or tuple(FAMILIES)
+    return replace(settings, families=families, thorough=ask.thorough or settings.properties is not None)

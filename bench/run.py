@@ -10,13 +10,22 @@ from attnbench.impls.contract import Case
 
 
 def run_case(
-    case: Case, names: Sequence[str], pool: Pool, settings: Settings, spent: PhaseTimes | None = None
+    case: Case,
+    names: Sequence[str],
+    pool: Pool,
+    settings: Settings,
+    spent: PhaseTimes | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Iterator[Record]:
-    """A case's life: expected, checked, timed against the others, checked again; one record a name."""
+    """A case's life: expected, checked, timed against the others, checked again; one record a name.
+
+    `meanwhile` is called once the reference's worker is free.
+    """
     case_run = CaseRun(case, pool, settings, spent or PhaseTimes())
     if failure := case_run.expect():
         yield from (case_run.failed(name, failure) for name in names)
         return
+    meanwhile()
     right = []
     for name in names:
         attempt = case_run.check(name)
