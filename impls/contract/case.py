@@ -36,7 +36,7 @@ ID_LEGEND = {
     "drop0.1": "dropout probability",
     "bf16": "dtype: fp16, bf16 or fp32",
     "bwd": "direction, unless forward: bwd or fwd+bwd",
-    "bmhd": "memory order of the axes, unless [B, H, M, D]",
+    "bmhd": "memory order of the axes, unless [B, H, M, D]; `shared`: keys and values with stride 0, as `expand` leaves them",
 }
 """The parts of a case id in order, each as an example with its meaning; without ``s512`` they make an id."""
 
