@@ -25,6 +25,10 @@ def attention(q, k, v, *, causal=False, scale=None):
     if causal:
         s = s.masked_fill(torch.ones(s.shape[-2:], dtype=bool).triu(1 + s.shape[-1] - s.shape[-2]), -torch.inf)
     return torch.nan_to_num(torch.softmax(s, -1)) @ v
+
+
+def twice(q, k, v, *, causal=False, scale=None):
+    return 2 * attention(q, k, v, causal=causal, scale=scale)
 """
 HELPERS = """
 def scores(q, k, scale):
@@ -92,7 +96,18 @@ def test_the_wheel_has_one_name_and_no_tests(built):
     assert {"attnbench/reports/static/base.css", "attnbench/bench/sweeps/quick.toml"} <= set(names)
 
 
-@pytest.mark.parametrize("command", [["attnbench"], ["python", "-m", "attnbench"]])
+COMMANDS = [["attnbench"], ["python", "-m", "attnbench"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_failure_is_repeated_by_the_command_that_found_it(environment, project, command):
+    words = ("--impl", "mine.py:twice", "--case", "b1-h4-kv2-s16-d8-causal-fp32", "--properties", "none")
+    done = run(environment / "bin" / command[0], *command[1:], "check", *words, cwd=project)
+    assert done.returncode == 1, done.stderr
+    assert f"repeat: {' '.join(command)} check --impl mine.py:twice --case" in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_project_with_packages_of_the_same_names_is_served(environment, project, command):
     command = [environment / "bin" / command[0], *command[1:]]
     words = ("--case", "b1-h4-kv2-s16-d8-causal-fp32", "--json", "-")

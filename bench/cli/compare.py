@@ -28,6 +28,7 @@ from attnbench.bench.cli.session import (
     refuse_timeout,
 )
 from attnbench.bench.cli.sweep_options import case_option, chosen_cases, sweep_options
+from attnbench.bench.program import program
 from attnbench.bench.records.schema import Environment
 from attnbench.bench.sweeps import Sweep
 from attnbench.bench.workers.process import Pool, start_server
@@ -50,7 +51,6 @@ Examples:
 A, B = "A", "B"
 JOURNAL = "trials.jsonl"
 PAGE = "comparison.html"
-COMMAND = ("python", "-m", "bench", "compare")
 
 
 @click.command(epilog=EXAMPLES)
@@ -161,7 +161,7 @@ def _words(
         "--seed": seed or None,
     }
     given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    return (*COMMAND, baseline, candidate, *given)
+    return (*program(), "compare", baseline, candidate, *given)
 
 
 def _refuse_threads(threads: int) -> None:
@@ -288,7 +288,7 @@ def _header(sides: "Sides", sweep: Sweep, seed: int, here: Environment) -> "Comp
         seed=seed,
         rule=f"{RULE}; {PROTOCOL}; threads {sides.a.setting.threads}",
         environment=here,
-        command=join(["python", "-m", "bench", *sys.argv[1:]]),
+        command=join([*program(), *sys.argv[1:]]),
     )
 
 

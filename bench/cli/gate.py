@@ -8,6 +8,7 @@ import click
 
 from attnbench.bench.cli.exits import UsageError
 from attnbench.bench.cli.judging import Judging, finish, judging_options
+from attnbench.bench.program import program
 
 EXAMPLES = """\b
 Examples:
@@ -53,4 +54,4 @@ def gate(candidate: Path, against: str, folder: Path, judging: Judging, words: l
         judged = judge_by(read_run(candidate), resolve(against, folder))
     except (BaselineError, StoreError) as error:
         raise UsageError(str(error)) from error
-    finish(msgspec.structs.replace(judged, command=join(["python", "-m", "bench", *words])), judging)
+    finish(msgspec.structs.replace(judged, command=join([*program(), *words])), judging)

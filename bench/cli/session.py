@@ -13,6 +13,7 @@ import click
 from attnbench.bench.cli.exits import EXIT_NOTHING, UsageError
 from attnbench.bench.cli.progress import bar
 from attnbench.bench.cli.sweep_options import sweep_options
+from attnbench.bench.program import program
 from attnbench.bench.records.environment import environment
 from attnbench.bench.records.repeat import repeat_command
 from attnbench.bench.records.schema import Environment, Header, Peaks, Record, Status
@@ -88,7 +89,7 @@ class Session:
             implementations=self.names,
             seed=seed,
             environment=self.environment,
-            command=join(["python", "-m", "bench", *sys.argv[1:]]),
+            command=join([*program(), *sys.argv[1:]]),
             peaks=peaks,
             features=self._features(),
         )

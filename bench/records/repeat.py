@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from shlex import quote
 from typing import Literal
 
+from attnbench.bench.program import program
 from attnbench.bench.records.schema import Environment, Record
 
 VARIABLES = ("FLASH_ATTENTION_TRITON_AMD_ENABLE", "TRITON_INTERPRET")
@@ -49,7 +50,7 @@ def repeat_command(
 
 def command_line(verb: Verb, environment: Environment, *, implementation: str, case: str, seed: int | str) -> str:
     """The command with words that are quoted already, or with placeholders for them."""
-    words = ["python", "-m", "bench", verb, "--impl", implementation, "--case", case, "--seed", str(seed)]
+    words = [*program(), verb, "--impl", implementation, "--case", case, "--seed", str(seed)]
     if environment.device != "cpu":
         words += ["--device", quote(environment.device)]
     return " ".join([*filter(None, [environment.informational.get("variables", "")]), *words])
