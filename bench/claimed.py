@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import zip_longest
 
 from attnbench.bench.agreement.families import FAMILIES
 from attnbench.bench.case_run import Settings
@@ -31,7 +32,7 @@ class Claimed:
             case = parse_case(case_id)
             if name in case.features or name == case.dtype:
                 return reason
-        return ""
+        return self.one.unavailable or ""
 
 
 def plan_of(one: Description, pool: Pool, seed: int, depth: str | None = None) -> Plan:
@@ -73,7 +74,7 @@ def _checked(
     left = [(ask.case, _settings_for(ask, settings)) for ask in asks if ask.case.id not in done]
     with ThreadPoolExecutor(max_workers=1) as thread:
         ahead = _Ahead(pool, thread)
-        for (case, here), following in zip(left, [*left[1:], None], strict=True):
+        for (case, here), following in zip_longest(left, left[1:]):
             ahead.finish()
             for record in run_case(case, [claimed.one.name], pool, here, meanwhile=partial(ahead.begin, following)):
                 keep(record)

@@ -29,8 +29,8 @@ class Claim:
 
     @property
     def counted(self) -> bool:
-        """Whether a verdict needs it: it was tried, or it can't be taken back by a refusal."""
-        return bool(self.tried) or self.name not in WITHDRAWN or not self.reason
+        """Whether a verdict needs it: it was tried, or no refusal of a call took it back."""
+        return bool(self.tried) or self.name not in WITHDRAWN or not self.records
 
     @property
     def reason(self) -> str:
