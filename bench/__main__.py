@@ -8,6 +8,7 @@ COMMANDS = {
     "list": "implementations, whether they can run here, and why not",
     "check": "is it right: compare implementations with attention computed in float64",
     "audit": "would a case notice: answers that are wrong in known ways, judged as if a kernel had given them",
+    "conventions": "what each implementation does where libraries differ, beside what it declares",
     "run": "check, time, store and report a sweep",
     "sweep": "the cases of a sweep, their cost, and how long a run would take",
     "mask": "what a mask or a layout lets a query see, as a picture",

@@ -32,6 +32,7 @@ def test_help_shows_every_command_without_torch(fresh):
         "gate",
         "baseline",
         "compare",
+        "conventions",
         "gate-selfcheck",
     ],
 )

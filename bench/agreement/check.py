@@ -21,7 +21,7 @@ from attnbench.bench.agreement.relaxed import relaxed
 from attnbench.bench.agreement.rows import restricted
 from attnbench.bench.agreement.small_cases import probe, small
 from attnbench.bench.records.schema import Agreement, Check, Comparison, KnownLimit
-from attnbench.impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal
+from attnbench.impls.contract import Call, Case, Implementation, Inputs, Outputs, Refusal, Window
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,19 @@ def check(
     """
     if reason := implementation.supports(case, oracle.device):
         raise Refusal(reason)
+    asked = case.under(implementation.conventions)
+    if asked.conventions.empty_rows == "nan" and asked.direction != "fwd":
+        raise Refusal("a row that sees no key gives NaN, as declared, and so do gradients")
+    case, under = asked, asked.conventions.changed
+    if isinstance(case.mask, Window):
+        under |= {name: value for name, value in implementation.conventions.changed.items() if name == "window"}
     oracle = relaxed(oracle, implementation.budget_factor)
     if case.dropout:
         return _by_statistics(implementation, case, oracle.device, seed)
     if not list(plan(case, families, implementation)):
         raise Refusal(f"none of the families {', '.join(families) or '(none given)'} applies to this case")
     with torch.random.fork_rng(devices=[] if oracle.device == "cpu" else None):
-        found = _check(implementation, case, oracle, seed, families)
+        found = _declared(_check(implementation, case, oracle, seed, families), under)
         if not thorough or not found.agreement.comparisons:
             return found
         little, guarded = small(case, implementation, oracle.device), _guarded(implementation)
@@ -71,6 +77,13 @@ def check(
         more += try_properties(guarded, little, oracle, seed, properties)
         agreement = msgspec.structs.replace(found.agreement, checks=(*found.agreement.checks, *more))
         return replace(found, agreement=agreement)
+
+
+def _declared(found: Checked, under: dict[str, str]) -> Checked:
+    """`found` with the conventions that it was judged under; the LSE's base only where there is an LSE."""
+    lse = any(comparison.output == "lse" for comparison in found.agreement.comparisons)
+    shown = {name: value for name, value in under.items() if lse or not name.startswith("lse")}
+    return replace(found, agreement=msgspec.structs.replace(found.agreement, conventions=shown))
 
 
 def _check(
@@ -184,10 +197,15 @@ def _compared(
         found = msgspec.structs.replace(found, hint=words)
     yield found
     if outputs.lse is not None:
-        found = compare("lse", family, outputs.lse, targets["lse"], rows)
+        lse = outputs.lse
+        if inputs.case.conventions.empty_rows != "zero":  # what such a row's LSE is, no convention says
+            nothing = torch.where(targets["lse"].expected == -torch.inf, True, False).to(lse.device)
+            lse = lse.detach().clone()
+            lse[:, :, rows] = lse[:, :, rows].masked_fill(nothing, -torch.inf)
+        found = compare("lse", family, lse, targets["lse"], rows)
         if not found.ok:
             found = msgspec.structs.replace(
-                found, hint=lse_hint(on_judging_device(outputs.lse), rows, targets["lse"])
+                found, hint=lse_hint(on_judging_device(outputs.lse), rows, targets["lse"], inputs.sinks)
             )
         yield found
     if inputs.dout is not None:

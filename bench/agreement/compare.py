@@ -38,7 +38,7 @@ def compare(output: str, family: str, got: Tensor, target: Target, rows: Tensor 
         worst_index=tuple(index),
         expected=real(float(expected[here])),
         got=real(float(judged[here])),
-        finite=largest < torch.inf and (output == "lse" or is_finite(got)),
+        finite=largest < torch.inf and (output == "lse" or is_finite(got) or bool(expected.isnan().any())),
         judged=error.numel(),
         outside=int((error > target.max_budget).sum()) if largest > target.max_budget else 0,
     )
@@ -49,7 +49,7 @@ def absolute_error(judged: Tensor, expected: Tensor) -> Tensor:
     error = (judged - expected).abs()
     if is_finite(error):
         return error
-    same = (judged == expected) & ~expected.isfinite()
+    same = ((judged == expected) & ~expected.isfinite()) | (judged.isnan() & expected.isnan())
     return torch.where(same, 0.0, torch.where(error.isnan(), torch.inf, error))
 
 

@@ -71,8 +71,13 @@ class HintTerms:
     def scores(self, factor: float = 1.0, products: Tensor | None = None) -> Tensor:
         """Scores before the mask; `factor` multiplies the scale."""
         scores = (self.products if products is None else products) * (self.case.score_scale * factor)
+        late = self.case.softcap is not None and self.case.conventions.softcap == "after-mask"
+        if late and self.bias is not None:
+            scores = scores + self.bias
         if self.case.softcap is not None:
             scores = self.case.softcap * torch.tanh(scores / self.case.softcap)
+        if late:
+            return scores
         return scores if self.bias is None else scores + self.bias
 
     def weights(self, scores: Tensor, seen: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from attnbench.bench.agreement.hint_terms import HintTerms, hint_terms
 from attnbench.bench.agreement.mistakes import blank_rows, mistakes, simple_mistakes
 from attnbench.bench.agreement.oracle import Target
 from attnbench.impls.contract import Case, Inputs
+from attnbench.impls.contract.conventions import declare
 
 MOST_OF = 0.8
 """Where a larger part of an axis is wrong, the hint does not list its indices."""
@@ -201,14 +202,18 @@ def gradient_hint(inputs: Inputs, rows: Tensor, name: str, got: Tensor, target: 
     return shape_of_damage(judged, expected, target, places, "query rows" if name == "dq" else "keys")
 
 
-def lse_hint(got: Tensor, rows: Tensor, target: Target) -> str:
-    """What is wrong with a log-sum-exp ``[B, Hq, M]``, or ''."""
+def lse_hint(got: Tensor, rows: Tensor, target: Target, sinks: Tensor | None = None) -> str:
+    """What is wrong with a log-sum-exp ``[B, Hq, M]``, or ''; `sinks` ``[Hq]`` where the case has them."""
     judged, expected = got.detach().double()[:, :, rows.to(got.device)], target.expected.to(got.device)
+    if sinks is not None:
+        joined = torch.logaddexp(judged, sinks.to(judged)[None, :, None])
+        if bool((absolute_error(joined, expected) <= target.max_budget).all()):
+            return declare("the LSE does not hold the sinks", "lse_sinks", "without")
     finite = expected.isfinite() & judged.isfinite()
     if not bool(finite.any()):
         return ""
     judged, expected = judged[finite], expected[finite]
-    made = [("the LSE is in base 2: multiply it by ln(2)", expected / math.log(2))]
+    made = [(declare("the LSE is in base 2: multiply it by ln(2)", "lse_base", "2"), expected / math.log(2))]
     apart = judged - expected
     if float(apart.std()) < NEAR * float(apart.abs().mean()):
         made.append((f"the LSE is off by {float(apart.mean()):.4g} everywhere", expected + apart.mean()))

@@ -78,20 +78,34 @@ def _eager(chunk: Chunk, k: Tensor, v: Tensor, sums: Low) -> Low:
     leaves = [x.detach().requires_grad_() for x in (chunk.q, k, v)] if sums else [chunk.q, k, v]
     q, k, v = leaves
     scores = chunk.shaped(q @ k.transpose(-1, -2)).to(low) * case.score_scale
-    if case.softcap is not None:
-        scores = case.softcap * torch.tanh(scores / case.softcap)
-    if chunk.bias is not None:
-        scores = scores + chunk.bias.to(low)
-    scores = _with_sink(scores.masked_fill(chunk.hidden, -torch.inf), chunk.sinks)
+    bias = None if chunk.bias is None else chunk.bias.to(low)
+    scores = _capped(scores, bias, case)[0].masked_fill(chunk.hidden, -torch.inf)
+    own, scores = scores, _with_sink(scores, chunk.sinks)
     weights = torch.softmax(scores, dim=-1)[..., : case.kv_len].masked_fill(chunk.hidden, 0.0)
     out = chunk.shaped(chunk.folded(weights.float()) @ v).to(low)
-    found = {"out": out.detach(), "lse": torch.logsumexp(scores.detach().float(), dim=-1)}
+    found = {"out": out.detach(), "lse": torch.logsumexp(_shown(own, scores, case).detach().float(), dim=-1)}
     if chunk.dout is not None:
         dq, dk, dv = torch.autograd.grad(out, leaves, chunk.shaped(chunk.dout).to(low))
         sums["dk"] += dk
         sums["dv"] += dv
         found["dq"] = chunk.shaped(dq).to(low)
     return found
+
+
+def _capped(scores: Tensor, bias: Tensor | None, case: Case) -> tuple[Tensor, Tensor | None]:
+    """Scores with softcap and bias in the order that is the case's convention; the softcap's derivative."""
+    slope = None
+    if bias is not None and case.conventions.softcap == "after-mask":
+        scores, bias = scores + bias, None
+    if case.softcap is not None:
+        bounded = torch.tanh(scores / case.softcap)
+        scores, slope = case.softcap * bounded, 1 - bounded**2
+    return (scores if bias is None else scores + bias), slope
+
+
+def _shown(own: Tensor, whole: Tensor, case: Case) -> Tensor:
+    """The scores of which the case's LSE is taken: without the sinks' column, or with it."""
+    return own if case.conventions.lse_sinks == "without" else whole
 
 
 def _with_sink(scores: Tensor, sinks: Tensor | None) -> Tensor:
@@ -115,7 +129,8 @@ def _flash(chunk: Chunk, k: Tensor, v: Tensor, sums: Low) -> Low:
     lse = top + total.log()
     weights = torch.where(total > 0, raised / total, 0.0)
     errors = RoundingErrors(chunk, k, v, scores, weights, lse)
-    found = {"out": out, "lse": lse.squeeze(-1)} | errors.of_forward(out.float())
+    shown = torch.logsumexp(_shown(scores, whole, case), dim=-1) if chunk.sinks is not None else lse.squeeze(-1)
+    found = {"out": out, "lse": shown} | errors.of_forward(out.float())
     if chunk.dout is not None:
         dout, folded = chunk.dout, chunk.folded(weights)
         delta = (dout * chunk.folded(out.float())).sum(-1, keepdim=True)
@@ -134,13 +149,8 @@ def _flash(chunk: Chunk, k: Tensor, v: Tensor, sums: Low) -> Low:
 
 def _scores(chunk: Chunk, k: Tensor) -> tuple[Tensor, Tensor | None]:
     """Masked float32 scores ``[B, Hq, R, N]``, and the derivative of the softcap where there is one."""
-    case, slope = chunk.case, None
-    scores = chunk.shaped(chunk.q @ k.transpose(-1, -2)) * case.score_scale
-    if case.softcap is not None:
-        bounded = torch.tanh(scores / case.softcap)
-        scores, slope = case.softcap * bounded, 1 - bounded**2
-    if chunk.bias is not None:
-        scores = scores + chunk.bias
+    scores = chunk.shaped(chunk.q @ k.transpose(-1, -2)) * chunk.case.score_scale
+    scores, slope = _capped(scores, chunk.bias, chunk.case)
     return scores.masked_fill(chunk.hidden, -torch.inf), slope
 
 

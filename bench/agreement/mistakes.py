@@ -8,6 +8,7 @@ from torch import Tensor
 
 from attnbench.bench.agreement.hint_terms import HintTerms
 from attnbench.impls.contract import Causal, Dense, Full, Packed, Window
+from attnbench.impls.contract.conventions import declare
 
 Made = tuple[str, Tensor]
 """The description, and the output ``[B, Hq, R, Dv]`` of a kernel with this mistake."""
@@ -40,7 +41,8 @@ def simple_mistakes(p: HintTerms) -> Iterator[Made]:
     yield "it is right for the inputs as they are now: the call changed them", right
     if bool((empty := ~p.seen.any(-1, keepdim=True)).any()):
         mean = p.kv[1].mean(2, keepdim=True)[:, p.heads]
-        yield "a row that sees no key gives the mean of the values; it must give 0", torch.where(empty, mean, right)
+        words = declare("a row that sees no key gives the mean of the values; it must give 0", "empty_rows", "mean")
+        yield words, torch.where(empty, mean, right)
 
 
 def _distinct(masks: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
@@ -60,7 +62,8 @@ def _distinct(masks: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor
 def blank_rows(p: HintTerms) -> Iterator[tuple[str, Tensor]]:
     """Mistakes that leave whole rows NaN and the others right: a description, and which rows ``[B or 1, Hq or 1, R]``."""
     scores = p.scores().float()
-    yield "a row that sees no key gives NaN (its softmax divides 0 by 0); it must give 0", ~p.seen.any(-1)
+    words = "a row that sees no key gives NaN (its softmax divides 0 by 0); it must give 0"
+    yield declare(words, "empty_rows", "nan"), ~p.seen.any(-1)
     left = (torch.softmax(scores, dim=-1) * p.seen).sum(-1)
     yield (
         (
@@ -81,7 +84,14 @@ def _masks(p: HintTerms) -> Iterator[tuple[str, Tensor]]:
         yield TRIANGLE, (p.keys > p.rows[:, None]).expand(p.seen.shape)
         if case.q_len != case.kv_len:
             at, shift = p.rows[:, None].expand(*p.seen.shape[:3], 1), abs(case.kv_len - case.q_len)
-            yield "the mask is aligned top-left (j <= i); it must be j <= i + N - M", p.keys <= at
+            words = "the mask is aligned top-left (j <= i); it must be j <= i + N - M"
+            if case.conventions.causal == "top-left":
+                yield (
+                    "the mask is aligned bottom-right, not top-left as declared",
+                    p.keys <= at + case.kv_len - case.q_len,
+                )
+            else:
+                yield declare(words, "causal", "top-left"), p.keys <= at
             yield "the mask's offset is |N - M|; it must be N - M", p.keys <= at + shift
     if not bool(p.seen.all()):
         if not (isinstance(case.mask, Causal) and isinstance(case.layout, Dense) and case.q_len == case.kv_len):
@@ -108,7 +118,9 @@ def _windows(p: HintTerms, mask: Window) -> Iterator[tuple[str, Tensor]]:
         for step, words in ((1, "wide"), (-1, "narrow")):
             if moved is not None and moved + step >= 0:
                 other = Window(left + step, right) if side == "left" else Window(left, right + step)  # type: ignore[operator]  # this side is bounded
-                yield f"the window is one key too {words} on the {side}", p.seen_by(other)
+                says = f"the window is one key too {words} on the {side}"
+                counted = (side, words) == ("left", "narrow")
+                yield declare(says, "window", "counts-query") if counted else says, p.seen_by(other)
     if left is not None:
         yield "the window's left side is ignored", p.seen_by(Window(None, right))
     if right is not None:
@@ -188,7 +200,8 @@ def _score_changes(p: HintTerms) -> Iterator[Made]:
         yield "the softcap is cap * tanh(s), without dividing s by the cap", p.values(p.weights(unscaled, p.seen))
         if p.bias is not None:
             together = case.softcap * torch.tanh((scaled + bias) / case.softcap)
-            yield "the softcap bounds score and bias together", p.values(p.weights(together, p.seen))
+            words = declare("the softcap bounds score and bias together", "softcap", "after-mask")
+            yield words, p.values(p.weights(together, p.seen))
     if p.bias is not None:
         plain = p.scores() - p.bias
         yield "the bias is ignored", p.values(p.weights(plain, p.seen))

@@ -22,6 +22,7 @@ from attnbench.bench.agreement.oracle import Expectation, Oracle, Target, expect
 from attnbench.bench.agreement.rows import visible_rows
 from attnbench.bench.records.schema import Check, Comparison
 from attnbench.impls.contract import Case, Causal, Dense, Full, Implementation, Inputs, Outputs, Paged, Refusal
+from attnbench.impls.contract.conventions import DEFAULT
 from attnbench.impls.contract.tensors import repeat_heads
 
 ROWS = 64
@@ -84,6 +85,10 @@ def causality(subject: Subject) -> str | None:
     if isinstance(case.layout, Paged):
         return None
     rows = torch.arange(max(1, case.q_len // 2), device=inputs.q.device)
+    if case.conventions.empty_rows == "mean":  # by that convention, rows without keys depend on what is hidden
+        rows = rows[visible_rows(case, rows).any(-1).all(0)[0]]
+        if not len(rows):
+            return None
     hidden = ~visible_rows(case, rows)[:, 0].any(1)
     if not bool(hidden.any()):
         return None
@@ -176,7 +181,7 @@ def split_merge(subject: Subject) -> str | None:
 
 def _cut(case: Case) -> int | None:
     """Where the keys may be split such that the left part is seen whole by every query."""
-    if not isinstance(case.layout, Dense) or case.kv_len < 2:
+    if not isinstance(case.layout, Dense) or case.kv_len < 2 or case.conventions != DEFAULT:
         return None
     if isinstance(case.mask, Full):
         return case.kv_len // 2

@@ -48,6 +48,7 @@ def reference(inputs: Inputs, rows: Tensor | None = None) -> Reference:
     shape = (case.batch, case.q_heads, len(asked))
     out = torch.zeros(*shape, case.v_head_dim, dtype=torch.float64, device=q.device)
     lse = torch.full(shape, -torch.inf, dtype=torch.float64, device=q.device)
+    keys_alone = lse.clone()
     if inputs.sinks is not None:  # a row that sees no key still has its sink
         lse[:] = inputs.sinks.double()[None, :, None]
     grads = None
@@ -56,10 +57,12 @@ def reference(inputs: Inputs, rows: Tensor | None = None) -> Reference:
         grads = [torch.zeros(each, dtype=torch.float64, device=q.device) for each in shapes]
     for segment in case.segments:
         for piece in _pieces(inputs, segment, asked):
-            out[segment.row, :, piece.slots], lse[segment.row, :, piece.slots] = piece.forward()
+            here = segment.row, slice(None), piece.slots
+            out[here], lse[here], keys_alone[here] = piece.forward()
             if grads is not None:
                 piece.backward(grads, lse[segment.row, :, piece.slots], out[segment.row, :, piece.slots])
-    return Reference(out, lse, *(grads or ()))
+    shown = keys_alone if case.conventions.lse_sinks == "without" else lse
+    return Reference(out, shown, *(grads or ()))
 
 
 def _pieces(inputs: Inputs, segment: Segment, asked: Tensor) -> Iterator["_Piece"]:
@@ -120,7 +123,8 @@ class _Piece:
         """Masked scores ``[Hkv, G * R, n]`` and the derivative of the softcap at them (None without one)."""
         case, slope = self.case, None
         scores = self.q @ k.transpose(-1, -2) * case.score_scale
-        if case.softcap is not None:
+        late = case.conventions.softcap == "after-mask"
+        if case.softcap is not None and not late:
             bounded = torch.tanh(scores / case.softcap)
             scores, slope = case.softcap * bounded, 1 - bounded**2
         grouped = self._grouped(scores)
@@ -130,19 +134,18 @@ class _Piece:
         if self.inputs.bias is not None:
             stored = self.inputs.bias[self.segment.row][:, self.rows][:, :, keys + self.segment.k_start]
             grouped = grouped + self._grouped(self._folded(stored))
+        if case.softcap is not None and late:
+            bounded = torch.tanh(grouped / case.softcap)
+            grouped, slope = case.softcap * bounded, (1 - bounded**2).flatten(1, 2)
         seen = case.mask.visible(self.position[:, None], keys[None, :])
         return grouped.masked_fill(~seen, -torch.inf).flatten(1, 2), slope
 
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """Output ``[Hq, R, Dv]`` and log-sum-exp ``[Hq, R]`` of these rows."""
+    def forward(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Output ``[Hq, R, Dv]``, log-sum-exp ``[Hq, R]`` of these rows, and that of the keys without the sinks."""
         case = self.case
         shape = (*self.q.shape[:2], 1)
         top = self.q.new_full(shape, -torch.inf)
         total, out = self.q.new_zeros(shape), self.q.new_zeros(*shape[:2], case.v_head_dim)
-        if self.inputs.sinks is not None:
-            sinks = self.inputs.sinks.double().reshape(case.kv_heads, case.groups, 1, 1)
-            top = sinks.expand(-1, -1, len(self.rows), 1).flatten(1, 2)
-            total = torch.ones_like(top)
         for keys, k, v in self._tiles():
             scores, _ = self._scores(keys, k)
             new_top = torch.maximum(top, scores.amax(-1, keepdim=True))
@@ -151,8 +154,14 @@ class _Piece:
             total = total * shrink + weights.sum(-1, keepdim=True)
             out = out * shrink + weights @ v
             top = new_top
-        out = torch.where(total > 0, out / total, 0.0)
-        return self._grouped(out).flatten(0, 1), self._grouped(top + total.log()).squeeze(-1).flatten(0, 1)
+        keys_alone = top + total.log()
+        out, lse = torch.where(total > 0, out / total, 0.0), keys_alone
+        if self.inputs.sinks is not None:
+            sinks = self.inputs.sinks.double().reshape(case.kv_heads, case.groups, 1, 1)
+            lse = torch.logaddexp(lse, sinks.expand(-1, -1, len(self.rows), 1).flatten(1, 2))
+            out = out * torch.exp(keys_alone - lse)
+        lse, keys_alone = (self._grouped(x).squeeze(-1).flatten(0, 1) for x in (lse, keys_alone))
+        return self._grouped(out).flatten(0, 1), lse, keys_alone
 
     def backward(self, grads: list[Tensor], lse: Tensor, out: Tensor) -> None:
         """Add the part of these rows to `grads` (dq, dk, dv); `lse` and `out` are the forward's."""

@@ -90,7 +90,7 @@ class RoundingErrors:
         ulp2 = self._ulp2(chunk.folded(self.scores.clamp(min=-1e30)), q, self.k, case.head_dim)
         if case.softcap is not None:
             ulp2 = ulp2 + case.softcap**2 * self.tanh
-        return torch.where(self.weights > 0, chunk.shaped(ulp2), 0.0)
+        return torch.where(self.scores > -torch.inf, chunk.shaped(ulp2), 0.0)
 
     @property
     def tanh(self) -> float:
@@ -100,9 +100,18 @@ class RoundingErrors:
     @property
     def common(self) -> Tensor:
         """Relative variance that all weights of a row share: ``[B, Hq, R, 1]``."""
-        single = torch.finfo(torch.float32).eps
-        lse = torch.where(self.lse.isfinite(), self.lse, 0.0)
+        return self._of_lse(self.lse)
+
+    def _of_lse(self, lse: Tensor) -> Tensor:
+        """Variance of a log-sum-exp of this size, from its own rounding errors."""
+        single, lse = torch.finfo(torch.float32).eps, torch.where(lse.isfinite(), lse, 0.0)
         return single**2 / 12 * (self.chunk.case.kv_len + 4 * lse.square())
+
+    def _of_keys_alone(self) -> Tensor:
+        """Variance of the log-sum-exp without the sinks, whose weights sum to 1."""
+        weights = torch.softmax(self.scores, dim=-1).nan_to_num(0.0)
+        moved = (weights.square() * self.score).sum(-1, keepdim=True)
+        return moved + self._of_lse(torch.logsumexp(self.scores, dim=-1, keepdim=True))
 
     def of_forward(self, out: Tensor) -> Low:
         """``d out = sum_j p_j (v_j - out) ds_j`` and ``d lse = sum_j p_j ds_j``."""
@@ -112,9 +121,10 @@ class RoundingErrors:
         mean, square = chunk.shaped(folded @ self.v), chunk.shaped(folded @ self.v.square())
         moved = (square - 2 * out * mean + out.square() * total).clamp(min=0.0)
         summing = out.square() * self.common + single**2 / 24 * self.v.square().mean()
+        of_lse = self._of_keys_alone() if chunk.case.conventions.lse_sinks == "without" else total + self.common
         return {
             "out" + VARIANCE: moved + torch.where(self.weights.sum(-1, keepdim=True) > 0, summing, 0.0),
-            "lse" + VARIANCE: (total + self.common).squeeze(-1),
+            "lse" + VARIANCE: of_lse.squeeze(-1),
         }
 
     def of_backward(self, dscores: Tensor, products: Tensor, out: Tensor, sums: Low, slope: Tensor | None) -> Low:

@@ -1,6 +1,7 @@
 """Options by which a command declares a user's function, where the function itself does not."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -11,19 +12,25 @@ from attnbench.bench.registry.declarations import Options, problem_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def declaring_options(command: F) -> F:
-    """``--without``; gives the command `options`."""
-    return click.option(
+def declaring_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--without`` and ``--convention``; gives the command `options`."""
+
+    @wraps(command)
+    def with_options(*, without: str | None, under: tuple[str, ...], **arguments: Any) -> Any:
+        named = tuple(word.strip() for word in without.split(",")) if without else ()
+        pairs = tuple((name, value) for name, _, value in (word.partition("=") for word in under))
+        options = Options(without=named, conventions=pairs)
+        if problem := problem_of(options):
+            raise UsageError(problem)
+        return command(options=options, **arguments)
+
+    without = click.option(
         "--without",
-        "options",
         metavar="A,B",
-        callback=_options,
         help="Features and dtypes that a FILE.py:FUNCTION does not do, as gqa,backward,bf16.",
-    )(command)
-
-
-def _options(_context: click.Context, _parameter: click.Parameter, text: str | None) -> Options:
-    options = Options(without=tuple(word.strip() for word in text.split(",")) if text else ())
-    if problem := problem_of(options):
-        raise UsageError(problem)
-    return options
+    )
+    under = click.option(
+        "--convention", "under", multiple=True, metavar="NAME=VALUE",
+        help="A convention that a FILE.py:FUNCTION follows, as causal=top-left; repeatable. See `conventions`.",
+    )  # fmt: skip
+    return without(under(with_options))

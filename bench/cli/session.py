@@ -26,6 +26,7 @@ from attnbench.bench.workers.interpreter import MENDED, RAN
 from attnbench.bench.workers.process import Pool, Worker, pool
 from attnbench.bench.workers.setting import Setting
 from attnbench.impls.contract import ANY_DEVICE
+from attnbench.impls.contract.conventions import spelled
 
 DEVICE_HELP = "cpu, cuda (NVIDIA's, and AMD's with ROCm), xpu (Intel's) or mps (Apple's)."
 SET_UP_TIMEOUT_S = 120.0
@@ -248,6 +249,16 @@ def verdict_lines(records: Sequence[Record], here: Environment, options: Sequenc
     yield f"{passed} agree, {len(wrong) - broke} disagree, {broke} broke, {refused} can't be done" + (
         "" if wrong else " - every result is within the oracle's budget"
     )
+    yield from _under(records)
+
+
+def _under(records: Sequence[Record]) -> Iterator[str]:
+    """Which conventions other than the default agreeing results follow, as they were declared."""
+    found: dict[str, dict[str, str]] = {}
+    for record in records:
+        if record.status is Status.PASSED and record.agreement is not None:
+            found.setdefault(record.implementation, {}).update(record.agreement.conventions)
+    yield from (f"{name} agrees, under: {spelled(under)}" for name, under in found.items() if under)
 
 
 def _alike(records: Sequence[Record]) -> list[list[Record]]:

@@ -138,6 +138,7 @@ class Agreement(Kept, frozen=True, kw_only=True):
     comparisons: tuple[Comparison, ...]
     checks: tuple[Check, ...] = ()
     known_limits: tuple[KnownLimit, ...] = ()
+    conventions: dict[str, str] = {}
 
     @property
     def ok(self) -> bool:

@@ -5,14 +5,12 @@ withdraws from what its signature lets one assume. ``attention.dtypes``, ``atten
 ``attention.refusals`` (exceptions by which it says no) are lists as well.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from attnbench.bench.registry.loading import UserFileError
-from attnbench.impls.contract import ANY_DEVICE, DTYPES, EVERYTHING
-
-ATTRIBUTES = ("features", "dtypes", "devices", "refusals")
+from attnbench.impls.contract import ANY_DEVICE, DTYPES, EVERYTHING, ConventionError, Conventions, conventions_of
 
 
 @dataclass(frozen=True)
@@ -20,11 +18,14 @@ class Options:
     """What the options of a command say of every ``FILE.py:FUNCTION`` in it; `without` names features and dtypes."""
 
     without: tuple[str, ...] = ()
+    conventions: tuple[tuple[str, str], ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
         """The options as a command line."""
-        return ("--without", ",".join(self.without)) if self.without else ()
+        without = ("--without", ",".join(self.without)) if self.without else ()
+        under = [word for name, value in self.conventions for word in ("--convention", f"{name}={value}")]
+        return (*without, *under)
 
 
 NO_OPTIONS = Options()
@@ -45,6 +46,10 @@ def given_options() -> Options:
 def problem_of(options: Options) -> str | None:
     """What is wrong with the options themselves, if anything."""
     known = (*sorted(EVERYTHING), *DTYPES)
+    try:
+        conventions_of(dict(options.conventions))
+    except ConventionError as error:
+        return f"--convention: {error}"
     unknown = [name for name in options.without if name not in known]
     return (
         f"--without {unknown[0]!r} is neither a feature nor a dtype: there are {', '.join(known)}"
@@ -61,6 +66,7 @@ class Declaration:
     dtypes: tuple[str, ...]
     devices: tuple[str, ...]
     refusals: tuple[type[BaseException], ...]
+    conventions: Conventions
 
 
 def declaration_of(function: Callable[..., Any], name: str, assumed: frozenset[str]) -> Declaration:
@@ -73,6 +79,7 @@ def declaration_of(function: Callable[..., Any], name: str, assumed: frozenset[s
         dtypes=tuple(dtype for dtype in dtypes if dtype not in without),
         devices=_chosen(function, name, "devices", ANY_DEVICE),
         refusals=_refusals(function, name),
+        conventions=_conventions(function, name),
     )
 
 
@@ -113,6 +120,16 @@ def _words(function: Callable[..., Any], name: str, what: str) -> tuple[str, ...
     if not all(isinstance(word, str) for word in words):
         raise UserFileError(f"{name}: {what} must be a list of words, not {value!r}")
     return words
+
+
+def _conventions(function: Callable[..., Any], name: str) -> Conventions:
+    said = getattr(function, "conventions", {})
+    if not isinstance(said, Mapping):
+        raise UserFileError(f"{name}: conventions must be a mapping such as {{'causal': 'top-left'}}, not {said!r}")
+    try:
+        return conventions_of({**said, **dict(given_options().conventions)})
+    except ConventionError as error:
+        raise UserFileError(f"{name}: {error}") from error
 
 
 def _refusals(function: Callable[..., Any], name: str) -> tuple[type[BaseException], ...]:

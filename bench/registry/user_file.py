@@ -108,6 +108,9 @@ def wrap(name: str, function: Callable[..., Any]) -> Implementation:
 
     def prepare(inputs: Inputs) -> Call:
         given = {parameter: PARAMETERS[parameter].value(inputs) for parameter in keywords}
+        if "window" in given and declared.conventions.window == "counts-query":
+            left, right = given["window"]
+            given["window"] = (left if left < 0 else left + 1, right)
 
         def call() -> Outputs:
             result = function(inputs.q, inputs.k, inputs.v, **given)
@@ -123,6 +126,7 @@ def wrap(name: str, function: Callable[..., Any]) -> Implementation:
         devices=declared.devices,
         dtypes=declared.dtypes,
         refusals=declared.refusals,
+        conventions=declared.conventions,
     )
 
 

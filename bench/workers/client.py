@@ -6,6 +6,7 @@ checker sees each answer.
 
 from typing import TYPE_CHECKING, Any
 
+from attnbench.bench.agreement.probed import Tried
 from attnbench.bench.records.schema import Comparison, Environment, Peaks
 from attnbench.bench.workers.answers import CheckAnswer, CloseAnswer, Description, OpenAnswer, Unnoticed, Unusable
 from attnbench.impls.contract import Case
@@ -41,6 +42,11 @@ class Requests:
     def features(self, names: tuple[str, ...]) -> "list[Row] | Unusable":
         """Whether each implementation does each feature, on a CPU, on CUDA and on the worker's device."""
         answer: list[Row] | Unusable = self._ask("features", names)
+        return answer
+
+    def conventions(self, seed: int) -> list[Tried]:
+        """Which conventions the worker's implementation follows, found by trying them."""
+        answer: list[Tried] = self._ask("conventions", seed)
         return answer
 
     def machine(self, *, timeout_s: float | None = None) -> dict[str, str] | Unusable:

@@ -107,6 +107,12 @@ class Server:
         except (UnknownImplementation, UserFileError) as error:
             return Unusable(str(error))
 
+    def conventions(self, seed: int) -> list[Any]:
+        """Which conventions this worker's implementation follows, found by trying them."""
+        from attnbench.bench.agreement.probes import tried
+
+        return tried(self._implementation(), self.oracle, seed)
+
     def machine(self) -> dict[str, str] | Unusable:
         """Facts of this machine that need torch."""
         from attnbench.bench.timing.machine import DeviceError, torch_facts

@@ -14,6 +14,7 @@ Conventions (every implementation, oracle and report follows them):
 """
 
 from attnbench.impls.contract.case import DIRECTIONS, DTYPES, Case, CaseError, parse_case
+from attnbench.impls.contract.conventions import ConventionError, Conventions, conventions_of
 from attnbench.impls.contract.cost import Cost, cost
 from attnbench.impls.contract.implementation import (
     ANY_DEVICE,
@@ -39,6 +40,8 @@ __all__ = [
     "Case",
     "CaseError",
     "Causal",
+    "ConventionError",
+    "Conventions",
     "Cost",
     "Dense",
     "Full",
@@ -55,6 +58,7 @@ __all__ = [
     "Requirement",
     "Segment",
     "Window",
+    "conventions_of",
     "cost",
     "parse_case",
     "parse_layout",

@@ -6,6 +6,13 @@ from typing import Literal, get_args
 
 import msgspec
 
+from attnbench.impls.contract.conventions import (
+    DEFAULT,
+    ConventionError,
+    Conventions,
+    conventions_of,
+    parse_conventions,
+)
 from attnbench.impls.contract.layouts import AnyLayout, Dense, Packed, Segment, parse_layout
 from attnbench.impls.contract.masks import AnyMask, Full, parse_mask
 
@@ -71,6 +78,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dropout: float = 0.0
     direction: Direction = "fwd"
     strides: Strides = "bhmd"
+    conventions: Conventions = DEFAULT
 
     def __post_init__(self) -> None:
         if problem := self._problem():
@@ -110,12 +118,42 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def segments(self) -> tuple[Segment, ...]:
         """Runs of queries with the keys they may see."""
-        return self.layout.segments(self.batch, self.q_len, self.kv_len)
+        found = self.layout.segments(self.batch, self.q_len, self.kv_len)
+        if self.conventions.causal == "top-left" and self.layout.feature not in ("cache", "paged"):
+            return tuple(segment._replace(offset=0) for segment in found)
+        return found
+
+    def under(self, conventions: Conventions) -> "Case":
+        """The case with those of `conventions` that change what it must give; itself where none does."""
+        if conventions == DEFAULT:
+            return self
+        case = msgspec.structs.replace(self, conventions=Conventions(causal=conventions.causal))
+        places = not isinstance(self.mask, Full) or self.bias == "alibi"
+        aligned = places and case.segments != self.segments
+        chosen: dict[str, str] = {"causal": conventions.causal} if aligned else {}
+        if not self.sinks and (case if aligned else self).has_empty_rows:
+            chosen["empty_rows"] = conventions.empty_rows
+        if self.softcap is not None and self.bias != "none":
+            chosen["softcap"] = conventions.softcap
+        if self.sinks:
+            chosen["lse_sinks"] = conventions.lse_sinks
+        chosen["lse_base"] = conventions.lse_base
+        return msgspec.structs.replace(self, conventions=conventions_of(chosen))
+
+    @property
+    def has_empty_rows(self) -> bool:
+        """Whether some query sees no key."""
+        covered = [0] * self.batch
+        for row, _, q_len, _, k_len, offset in self.segments:
+            covered[row] += q_len
+            if not all(self.mask.sees_any(i + offset, k_len) for i in range(q_len)):
+                return True
+        return min(covered) < self.q_len
 
     @property
     def pairs(self) -> int:
         """Exact number of visible (query, key) pairs over the batch, for one head."""
-        if isinstance(self.layout, Dense):
+        if isinstance(self.layout, Dense) and self.conventions == DEFAULT:
             return self.batch * self.mask.pairs(self.q_len, self.kv_len, self.kv_len - self.q_len)
         return sum(self.mask.pairs(s.q_len, s.k_len, s.offset) for s in self.segments)
 
@@ -171,7 +209,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "" if self.direction == "fwd" else self.direction,
             "" if self.strides == "bhmd" else self.strides,
         ]
-        return "-".join(part for part in parts if part)
+        under = ",".join(f"{name}={value}" for name, value in self.conventions.changed.items())
+        return "-".join(part for part in parts if part) + (f"@{under}" if under else "")
 
 
 _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -201,7 +240,13 @@ _LAYOUTS = ("padded", "packed", "cache", "paged")
 def parse_case(text: str) -> Case:
     """The case that an id names; raises CaseError naming the part that is wrong."""
     fields: dict[str, object] = {}
-    for part in text.strip().split("-"):
+    plain, _, under = text.strip().partition("@")
+    if under:
+        try:
+            fields["conventions"] = parse_conventions(under)
+        except ConventionError as error:
+            raise CaseError(f"case id {text!r}: {error}") from error
+    for part in plain.split("-"):
         found = _field(part, text)
         if again := fields.keys() & found.keys():
             raise CaseError(f"case id {text!r}: {part!r} says {min(again)} a second time")

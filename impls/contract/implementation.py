@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from attnbench.impls.contract.case import Case
+from attnbench.impls.contract.conventions import DEFAULT, Conventions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +112,8 @@ class Implementation:
     anew whenever something around a call changes (the default dtype): that is then left alone.
     `budget_factor` above 1 marks an approximation that its authors declare: its errors are
     judged against that many budgets. `tuned` tells which configurations a tuner chose in this
-    process. `refusals` are exceptions by which its own code says that it can't do a case.
+    process. `refusals` are exceptions by which its own code says that it can't do a case. `conventions`
+    are those that it follows, and the reference with it.
     `remark` says what a reader of a record must know, such as which conversions were timed. `broken` is the
     reason why the file that should hold it could not be read.
     """
@@ -132,6 +134,7 @@ class Implementation:
     tuned: Callable[[], Mapping[str, str]] | None = None
     budget_factor: float = 1.0
     refusals: tuple[type[BaseException], ...] = ()
+    conventions: Conventions = DEFAULT
     remark: str = ""
     broken: str = ""
 
