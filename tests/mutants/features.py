@@ -65,7 +65,7 @@ FEATURES: tuple[Mutant, ...] = (
         ("v_head_dim_cut", "b1-h2-s40-d32-dv48-full-bf16", "normal/out"),
         ("v_row_stride_of_k", "b1-h2-s40-d32-dv24-full-bf16", "normal/out"),
         ("one_key", "b1-h2-s1-d32-full-bf16", "normal/out"),
-        ("expanded_tail", "", ""),
+        ("expanded_tail", "b3-h3-s33-d32-full-bf16-shared", "normal/out"),
         ("offset_in_16_bits", "b3-h12-s80-d40-full-bf16", "normal/out"),
     ),
     *_rows(
@@ -121,7 +121,7 @@ FEATURES: tuple[Mutant, ...] = (
         ("last_page_missing", "b2-h2-q1-k70-d32-full-paged:16:70/40-bf16", "normal/out"),
         ("table_compact", "b3-h2-q1-k70-d32-full-paged:16:70/7/40-bf16", "normal/out"),
         ("page_number_in_8_bits", "b2-h2-q1-k300-d32-full-paged:2:300/150-bf16", "normal/out"),
-        ("shared_pages", "", ""),
+        ("shared_pages", "b3-h1-q16-k128-d32-full-paged:12:128/14/70:share5-bf16", "normal/out"),
         ("empty_fill_reads_a_page", "b2-h2-q1-k70-d32-full-paged:16:70/0-bf16", "normal/out"),
     ),
     *_rows(
