@@ -74,12 +74,12 @@ def _values(
 ) -> tuple[str, ...]:
     """The values under which the implementation agrees on `case`; Refusal where it gives no LSE to tell by."""
     agreeing = []
+    inputs = make_inputs(case.under(one.conventions), "normal", seed, oracle.device)
+    outputs = one.run(inputs)
+    if name in OF_LSE and outputs.lse is None:
+        raise Refusal("it returns no log-sum-exp")
     for value in VALUES[name]:
         asked = case.under(_conventions(held, **{name: value}))
-        inputs = make_inputs(asked, "normal", seed, oracle.device)
-        outputs = one.run(inputs)
-        if name in OF_LSE and outputs.lse is None:
-            raise Refusal("it returns no log-sum-exp")
         judged = replace(inputs, case=_seen_as(asked, value, one.conventions.window) if name == "window" else asked)
         output = "lse" if name in OF_LSE else "out"
         wanted = expect_of(judged, torch.arange(case.q_len))

@@ -9,7 +9,7 @@ import msgspec
 from attnbench.bench.agreement.probed import Tried
 from attnbench.bench.cli.declaring import declaring_options
 from attnbench.bench.cli.exits import EXIT_NOTHING
-from attnbench.bench.cli.session import CASE_TIMEOUT_S, DEVICE_HELP, session
+from attnbench.bench.cli.session import DEVICE_HELP, session
 from attnbench.bench.registry.declarations import Options
 from attnbench.bench.status import WorkerFailure
 from attnbench.bench.sweeps import Sweep
@@ -21,6 +21,9 @@ Examples:
   python -m bench conventions --impl my_kernel.py:attention --json
   python -m bench conventions --markdown > docs/conventions.md
 """
+
+TIMEOUT_S = 600.0
+"""For all probes of one implementation; torch.compile takes half a minute for each."""
 
 Rows = dict[str, list[Tried]]
 
@@ -40,7 +43,7 @@ def command(
     Exit 0: all as declared. 1: some are not. 2: usage. 3: nothing was tried.
     """
     rows: Rows = {}
-    with session(names, device, Sweep("conventions", ()), CASE_TIMEOUT_S, options) as here:
+    with session(names, device, Sweep("conventions", ()), TIMEOUT_S, options) as here:
         for name in here.names:
             try:
                 rows[name] = here.pool.worker(name).conventions(seed)
@@ -74,7 +77,8 @@ def table_lines(rows: Rows) -> Iterator[str]:
 def markdown_lines(rows: Rows) -> Iterator[str]:
     """docs/conventions.md."""
     yield from ("# Conventions: what each implementation does where libraries differ", "")
-    yield from ("Made by `python -m bench conventions --markdown`; don't edit by hand.", "")
+    asked = "".join(f" --impl {name}" for name in rows)
+    yield from (f"Made by `python -m bench conventions --markdown{asked}`; don't edit by hand.", "")
     for name, values in VALUES.items():
         yield f"- `{name}` ({', '.join(values)}): {ABOUT[name]}. The first value is the default."
     yield from (
