@@ -78,7 +78,7 @@ def _one_line(error: BaseException) -> str:
 
 
 MOST_FRAMES = 12
-HARNESS = tuple(Path(__file__).resolve().parents[2] / room for room in ("bench", "impls/contract"))
+HARNESS = tuple(Path(__file__).resolve().parents[1] / room for room in ("bench", "impls/contract"))
 INSTALLED = tuple(
     Path(path).resolve()
     for name, path in sysconfig.get_paths().items()
