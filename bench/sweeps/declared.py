@@ -102,6 +102,8 @@ def edges_for(features: Collection[str]) -> list[dict[str, str]]:
     if "scale" in have:
         edges += [{"scale": "1"}]
     edges += [{"layout": layout} | unequal for layout in _EMPTY if layout.split(":")[0] in have]
+    if "paged" in have and unequal:  # more pages than a byte counts
+        edges += [{"layout": "paged:1", "lengths": "2:97"}]
     if "dropout" in have:
         edges += [{"dropout": "0.2"}]
     return edges
