@@ -68,7 +68,7 @@ def axes_for(features: Collection[str], dtypes: Collection[str]) -> dict[str, tu
         "mask": ("full", *(mask for mask in _MASKS if mask.split(":")[0] in have)),
         "layout": ("dense", *(layout for layout in _LAYOUTS if layout.split(":")[0] in have)),
         "scale": ("default", *(("larger", "smaller") if "scale" in have else ())),
-        "softcap": ("none", *(("5",) if "softcap" in have else ())),
+        "softcap": ("none", *(("5.5",) if "softcap" in have else ())),
         "bias": ("none", *(bias for bias in ("alibi", "additive") if bias in have)),
         "sinks": ("no", *(("yes",) if "sinks" in have else ())),
         "dropout": ("no",),
@@ -101,7 +101,9 @@ def edges_for(features: Collection[str]) -> list[dict[str, str]]:
         edges += [{"softcap": "50"}, {"softcap": "1"}]
     if "scale" in have:
         edges += [{"scale": "1"}]
-    edges += [{"layout": layout} | unequal for layout in _EMPTY if layout.split(":")[0] in have]
+    edges += [{"layout": layout} | unequal for layout in _EDGES if layout.split(":")[0] in have]
+    if {"packed", "causal"} <= have:  # more documents than two hands count, each with an alignment of its own
+        edges += [{"layout": "packed:many", "mask": "causal"} | unequal]
     if "paged" in have and unequal:  # more pages than a byte counts
         edges += [{"layout": "paged:1", "lengths": "2:97"}]
     if "dropout" in have:
@@ -119,7 +121,14 @@ def long_rows(features: Collection[str], dtypes: Collection[str]) -> list[dict[s
 
 _MASKS = ("causal", "window:left", "window:both", "prefix:some", "blocks:near")
 _LAYOUTS = ("padded:ragged", "packed:three", "cache:ragged", "paged:16", "paged:7", "paged:12:share")
-_EMPTY = ("padded:empty", "packed:empty", "cache:empty", "cache:whole", "paged:empty")
+_EDGES = (
+    "padded:empty",
+    "packed:empty",
+    "cache:empty",
+    "cache:whole",
+    "cache:full",
+    "paged:empty",
+)
 
 
 def case_of(row: Mapping[str, str], seed: int) -> Case:
@@ -195,7 +204,7 @@ def _layout(spec: str, batch: int, q_len: int, kv_len: int, random: Random) -> A
     lengths = _lengths(batch, kv_len, random)
     if word == "empty":
         lengths[lengths.index(min(lengths))] = 0 if batch > 1 else lengths[0]
-    if word == "whole":
+    if word in ("whole", "full"):
         lengths = [kv_len] * batch
     return _HELD[kind](word, tuple(lengths), kv_len)
 
@@ -209,7 +218,7 @@ def _pages(word: str, lengths: tuple[int, ...], kv_len: int) -> Paged:
 
 _HELD: Mapping[str, Callable[[str, tuple[int, ...], int], AnyLayout]] = {
     "padded": lambda _, lengths, __: Padded(lengths),
-    "cache": lambda _, lengths, kv_len: Cache(kv_len + 19, lengths),
+    "cache": lambda word, lengths, kv_len: Cache(kv_len + (0 if word == "full" else 19), lengths),
     "paged": _pages,
 }
 
@@ -224,7 +233,12 @@ def _lengths(batch: int, kv_len: int, random: Random) -> list[int]:
 
 
 def _packed(word: str, q_len: int, kv_len: int, random: Random) -> Packed:
-    """Three documents of different lengths, one short; with ``empty`` one more that has no key."""
+    """Three documents of different lengths, one short; with ``empty`` one more that has no key; with ``many`` ten."""
+    if word == "many":
+        queries, keys = (
+            (*(1 + each % 2 for each in range(9)), total - 13) for total in (max(q_len, 14), max(kv_len, 14))
+        )
+        return Packed(queries, queries if q_len == kv_len else keys)
     queries, keys = _parts(q_len, random), _parts(kv_len, random)
     if q_len == kv_len:
         keys = queries
