@@ -101,7 +101,7 @@ class Peaking:
 
     def __init__(self, pool: Pool, environment: Environment, sweep: Sweep) -> None:
         self.pool, self.environment = pool, environment
-        self.dtypes = tuple(sorted({case.dtype for case in sweep.cases}))
+        self.dtypes = tuple(sorted({case.dtype for case in sweep.cases} | {"fp32"}))
         self.known: Peaks | None = None
 
     def __call__(self, again: bool) -> Peaks | None:

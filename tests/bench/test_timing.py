@@ -185,6 +185,13 @@ def test_a_rate_above_the_device_is_no_result(workers):
     assert asked == [False, True]
 
 
+def test_a_kernel_that_computes_in_float32_may_beat_a_slow_bfloat16_product(workers):
+    device = Peaks(device="x", flops_per_s={"bf16": 1e3, "fp32": 1e15}, bytes_per_s=1, source="test")
+    settings = replace(QUICK, peaks=lambda _: device)
+    (record,) = run_case(parse_case("b1-h2-s16-d8-causal-bf16"), ["masked_fill"], workers, settings)
+    assert record.status is Status.PASSED, record.reason
+
+
 def test_memory_that_is_given_out_after_timing_holds_nan(timed, kernels):
     timer = timed(f"{kernels}/hostile.py:stops_writing", CASE)
     timer.warm_up()
