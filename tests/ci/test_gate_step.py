@@ -18,13 +18,13 @@ from pathlib import Path
 words = sys.argv[1:]
 after = {name: words[at + 1] for at, name in enumerate(words) if name.startswith("--")}
 ending = json.loads(Path(os.environ["ENDING"]).read_text())
-Path(os.environ["SEEN"]).write_text(json.dumps({"words": words, "environment": dict(os.environ), "path": sys.path}))
-if ending.get("sleep"):
-    try:
-        time.sleep(ending["sleep"])
-    except KeyboardInterrupt:
-        Path(os.environ["SEEN"]).with_name("cleaned").touch()
-        raise SystemExit(130)
+try:  # the signal may come as soon as the file is seen
+    seen = {"words": words, "environment": dict(os.environ), "path": sys.path}
+    Path(os.environ["SEEN"]).write_text(json.dumps(seen))
+    time.sleep(ending.get("sleep", 0))
+except KeyboardInterrupt:
+    Path(os.environ["SEEN"]).with_name("cleaned").touch()
+    raise SystemExit(130)
 Path(after["--out"]).mkdir()
 Path(after["--out"], "comparison.html").write_text("<!DOCTYPE html>")
 for option in ("--json", "--markdown"):
