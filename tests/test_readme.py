@@ -1,7 +1,7 @@
 """Every command of the README, in order, as a reader types it into a fresh clone.
 
 ``tox -e readme`` runs this where only the project's own dependencies are installed. Sizes and
-budgets are made small; no option is added or taken away.
+budgets are made small, and comparisons that have none get one; nothing else is changed.
 """
 
 import os
@@ -21,6 +21,9 @@ pytestmark = [
 SMALLER = {
     "--sweep quick": "--sweep 'tiny sweep.toml'",
     "--time-budget 10m": "--time-budget 30s",
+    "compare main HEAD": "compare --time-budget 30s main HEAD",
+    "compare HEAD~1 HEAD": "compare --time-budget 30s HEAD~1 HEAD",
+    "compare origin/main HEAD": "compare --time-budget 30s origin/main HEAD",
     "--context 1k": "--context 32",
     "--q-len 128:512:x2": "--q-len 16:32:x2",
     "python -m bench sweep quick": "python -m bench sweep 'tiny sweep.toml'",
