@@ -28,7 +28,6 @@ ROUNDS = 3
 """How often rows are made anew for what an implementation refused in others."""
 
 NEIGHBOURS = {"quick": 2, "standard": 8, "deep": 40}
-SEEDS = {"quick": 1, "standard": 1, "deep": 4}
 ROOM: Token = ("room", "yes")
 FEATURES = tuple(axis for axis in PLAIN if axis not in (*SHAPES, "dtype", "direction", "dropout"))
 
